@@ -1,0 +1,122 @@
+"""Where the configuration is, how it is composed, and what is checked before any data is read.
+
+One runnable line: ``python -c "from seglab.config import compose; print(compose('train', ['loss=ce']).name)"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from seglab.targets import check_targets
+from seglab.words import nearest
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: inside the package of a wheel, beside the package in a checkout.
+
+    Raises:
+        FileNotFoundError: the installation is broken, neither place exists.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"no conf/train.yaml in {package} or beside it: reinstall seglab")
+
+
+def compose(command: str, overrides: list[str] | None = None) -> DictConfig:
+    """Compose a command's config as its command line would, ready for use.
+
+    Args:
+        command: name of a YAML file at the top of ``conf/``, e.g. ``"train"``.
+        overrides: Hydra overrides, e.g. ``["loss=cas", "noise.rate=0.5"]``.
+
+    Returns:
+        The finalised config, see :func:`finalise`.
+
+    Raises:
+        ValueError: an override names something that does not exist.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from hydra.initialize import get_gh_backup, restore_gh_from_backup
+
+    from seglab.explain import explain
+
+    overrides = list(overrides or [])
+    outer = get_gh_backup()  # a command line that is running, perhaps
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg = hydra_compose(command, overrides, return_hydra_config=True)
+    except HydraException as error:
+        raise ValueError(explain(error, command)) from error
+    finally:
+        restore_gh_from_backup(outer)
+    choices, given = dict(cfg.hydra.runtime.choices), list(cfg.hydra.overrides.task)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return finalise(cfg, choices, given)
+
+
+def finalise(cfg: DictConfig, choices: Mapping[str, str | None], overrides: list[str]) -> DictConfig:
+    """Give a composed config its name and check everything that can be checked before data is read.
+
+    Args:
+        cfg: composed config, changed in place.
+        choices: Hydra's group choices, e.g. ``{"data": "duts", "loss": "cas"}``.
+        overrides: the overrides it was composed with.
+
+    Raises:
+        ValueError: unknown key, forbidden or unknown ``_target_``, or a value outside its range.
+    """
+    check_added_keys(cfg, overrides)
+    cfg.name = "-".join(str(choices[group]) for group in ("data", "model", "loss") if group in choices)
+    check_values(cfg)
+    check_targets(cfg)
+    return cfg
+
+
+def check_added_keys(cfg: DictConfig, overrides: list[str]) -> None:
+    """Refuse ``+key=value`` where nobody would read the key; constructors check their own arguments."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    for override in OverridesParser.create().parse_overrides(overrides):
+        key = override.key_or_group
+        if not override.is_add() or "/" in key or (conf_dir() / key).is_dir():
+            continue
+        parent, _, leaf = key.rpartition(".")
+        node = OmegaConf.select(cfg, parent) if parent else cfg
+        if isinstance(node, DictConfig) and "_target_" in node:
+            continue
+        known = [str(k) for k in node if k != leaf] if isinstance(node, DictConfig) else []
+        raise ValueError(f"unknown key '{key}'{nearest(leaf, known, parent)}; seglab reads no such key, even with '+'")
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Check the numbers that belong to no constructor.
+
+    Raises:
+        ValueError: naming the key, its value and what is expected.
+    """
+    for key in ("batch_size", "accumulate", "data.size"):
+        value = OmegaConf.select(cfg, key, default=1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{key}={value}: expected a whole number, 1 or more")
+    seed, val = (OmegaConf.select(cfg, key, default=0) for key in ("seed", "val"))
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"seed={seed}: expected a whole number, 0 or more")
+    if not isinstance(val, int | float) or not 0 <= val < 1:
+        raise ValueError(f"val={val}: expected a share of the training images, 0 <= val < 1")
+    for key, offered in {
+        "runtime.precision": ("fp32", "bf16", "fp16"),
+        "eval.resolution": ("network", "original"),
+    }.items():
+        value = OmegaConf.select(cfg, key)
+        if value is not None and value not in offered:
+            raise ValueError(f"{key}={value}: expected one of {', '.join(offered)}")

@@ -1,0 +1,137 @@
+"""Decoded images as one array: an epoch is indexing, nothing is decoded twice.
+
+One runnable line: ``python -c "from seglab.data.shapes import Shapes; from seglab.data.cache import load;
+print(load(Shapes(train=4).items('train'), size=64).__getitems__([0, 1])['image'].shape)"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from seglab.data.sample import IGNORE, Batch, Item, Sample
+
+
+class ArrayDataset(Dataset):
+    """Images and masks of one size. ``subset`` and ``with_noise`` give views that share the pixels.
+
+    Args:
+        images: uint8 [n,3,S,S], planar RGB, in memory or mapped from a file.
+        masks: uint8 [n,S,S], 0..K-1 and 255 = ignore.
+        ids: n names.
+        items: the n items the arrays were read from, for :meth:`original`.
+    """
+
+    def __init__(self, images: np.ndarray, masks: np.ndarray, ids: Sequence[str], items: Sequence[Item]) -> None:
+        assert len(images) == len(masks) == len(ids) == len(items)
+        self.images, self.masks = images, masks
+        self._ids, self._items = list(ids), items
+        self._rows = np.arange(len(images))
+        self._flipped: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._rows)
+
+    @property
+    def ids(self) -> list[str]:
+        """Names of the images, in order."""
+        return [self._ids[row] for row in self._rows]
+
+    @property
+    def size(self) -> int:
+        """Side of the square images, pixels."""
+        return self.images.shape[-1]
+
+    @property
+    def flipped(self) -> np.ndarray:
+        """Which masks are exchanged: bool [n]."""
+        return np.zeros(len(self), dtype=bool) if self._flipped is None else self._flipped.copy()
+
+    def mask(self, index: int) -> np.ndarray:
+        """Mask of one image as it is fetched, noise included: uint8 [S,S]."""
+        mask = np.array(self.masks[self._rows[index]])
+        if self._flipped is not None and self._flipped[index]:
+            mask = np.where(mask == IGNORE, mask, 1 - mask)
+        return mask
+
+    def __getitem__(self, index: int) -> Sample:
+        """One sample; negative positions count from the end."""
+        index = range(len(self))[index]
+        return Sample(
+            image=torch.from_numpy(np.array(self.images[self._rows[index]])),
+            mask=torch.from_numpy(self.mask(index)).long(),
+            label=torch.tensor(1),
+            id=self._ids[self._rows[index]],
+        )
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """A whole batch, gathered at once; a DataLoader calls it with the positions of its batch sampler."""
+        index = np.asarray(indices, dtype=np.int64)
+        rows = self._rows[index]
+        mask = torch.from_numpy(np.take(self.masks, rows, axis=0))
+        if self._flipped is not None and self._flipped[index].any():
+            change = torch.from_numpy(self._flipped[index])[:, None, None] & (mask != IGNORE)
+            mask = torch.where(change, 1 - mask, mask)
+        return Batch(
+            image=torch.from_numpy(np.take(self.images, rows, axis=0)),
+            mask=mask.long(),
+            label=torch.ones(len(rows), dtype=torch.int64),
+            id=[self._ids[row] for row in rows],
+            index=torch.from_numpy(index),
+        )
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> ArrayDataset:
+        """The images at these positions, in this order."""
+        return self._view(np.asarray(indices, dtype=np.int64))
+
+    def with_noise(self, flipped: np.ndarray) -> ArrayDataset:
+        """Exchange labels 0 and 1 of the marked images whenever they are fetched; 255 stays.
+
+        Args:
+            flipped: bool [n], see :meth:`seglab.data.noise.Flip.choose`.
+
+        Raises:
+            ValueError: a marked mask has labels other than 0, 1 and 255.
+        """
+        flipped = np.asarray(flipped, dtype=bool)
+        assert flipped.shape == (len(self),), f"{flipped.shape} flags for {len(self)} images"
+        for i in np.flatnonzero(flipped):
+            odd = np.setdiff1d(self.masks[self._rows[i]], [0, 1, IGNORE])
+            if odd.size:
+                raise ValueError(
+                    f"noise: mask '{self._ids[self._rows[i]]}' has the labels {odd[:5].tolist()}; an exchange is "
+                    "defined for two regions (0, 1, and 255 = ignore) only: use noise.rate=0 or binary masks"
+                )
+        view = self._view(np.arange(len(self)))
+        view._flipped = self.flipped ^ flipped
+        return view
+
+    def original(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image uint8 [H,W,3] and clean mask uint8 [H,W] at their original size, read from where they lie."""
+        return self._items[self._rows[index]].read()
+
+    def _view(self, positions: np.ndarray) -> ArrayDataset:
+        view = ArrayDataset(self.images, self.masks, self._ids, self._items)
+        view._rows = self._rows[positions]
+        view._flipped = None if self._flipped is None else self._flipped[positions]
+        return view
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker process gets the names of mapped files, not a copy of their content."""
+        state = dict(self.__dict__)
+        for name in ("images", "masks"):
+            if isinstance(state[name], np.memmap):
+                state[name] = str(state[name].filename)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the files again."""
+        for name in ("images", "masks"):
+            if isinstance(state[name], str):
+                state[name] = np.load(state[name], mmap_mode="r")
+        self.__dict__.update(state)

@@ -1,0 +1,89 @@
+"""From a config to the images a run trains on, validates on and is scored on.
+
+One runnable line: ``python -c "from seglab.config import compose; from seglab.data.build import training_data;
+print(len(training_data(compose('train')).train))"``.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from seglab import distributed
+from seglab.config import compose
+from seglab.data import cache
+from seglab.data.arrays import ArrayDataset
+from seglab.data.split import hold_out
+from seglab.targets import instantiate
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run sees of its training part.
+
+    Attributes:
+        train: images with the masks the loss sees, noise included.
+        val: images held out with clean masks; empty where ``val`` is 0.
+        noise: what was done to the masks, plain types.
+    """
+
+    train: ArrayDataset
+    val: ArrayDataset
+    noise: dict[str, Any]
+
+
+def training_data(cfg: DictConfig) -> TrainingData:
+    """The training part of ``cfg.data``: decoded, split, and given its noise.
+
+    Args:
+        cfg: finalised config of ``seglab.train``.
+
+    Raises:
+        ValueError: data missing or broken, or a value outside its range; the message says what to do.
+    """
+    whole = load_part(cfg.data, cfg.runtime, "train")
+    train_rows, val_rows = hold_out(len(whole), val=cfg.val, seed=cfg.seed)
+    clean, val = whole.subset(train_rows), whole.subset(val_rows)
+    noise = instantiate(cfg.noise)
+    flipped = noise.choose(len(clean))
+    report = noise.report(clean.ids, flipped, clean)
+    log.info("%d training images, %d with exchanged masks; %d held out", len(clean), int(flipped.sum()), len(val))
+    return TrainingData(clean.with_noise(flipped), val, report)
+
+
+def test_data(cfg: DictConfig, name: str) -> ArrayDataset:
+    """The test part of a data set.
+
+    Args:
+        cfg: config with ``data`` and ``runtime``; ``cfg.data`` itself is used where it has that name.
+        name: name of a YAML file in ``conf/data``, or ``cfg.data.name``.
+
+    Raises:
+        ValueError: no such data set, or its files are missing.
+    """
+    if name == cfg.data.name:
+        return load_part(cfg.data, cfg.runtime, "test")
+    other = compose("evaluate", ["run=none", f"data={name}"])
+    with open_dict(other):
+        other.runtime = cfg.runtime
+        other.data.size = cfg.data.size
+    return load_part(other.data, other.runtime, "test")
+
+
+def load_part(data: DictConfig, runtime: DictConfig, part: str) -> ArrayDataset:
+    """One part of a data set, decoded once into the cache below ``runtime.outputs``."""
+    source = instantiate(data.source)
+    folder = Path(runtime.outputs) / "cache"
+    with distributed.main_first():
+        return cache.load(source.items(part), size=data.size, folder=folder, workers=runtime.workers)
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A resolved copy of a config as plain types."""
+    return OmegaConf.to_container(cfg, resolve=True)

@@ -1,0 +1,121 @@
+"""Which images make which batch: a pure function of seed and epoch, the same for any number of processes.
+
+One runnable line: ``python -c "from seglab.data.loader import EpochBatches;
+print(list(EpochBatches(8, batch_size=4, seed=0).batches(0)))"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seglab.data.rng import permutation
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader, Dataset
+
+    from seglab.data.sample import Batch
+
+
+class EpochBatches:
+    """The micro-batches of one process.
+
+    The images are permuted by (seed, epoch) and cut into global batches, one per optimiser step. A global batch is cut
+    contiguously into ``world`` slices, a slice into ``accumulate`` micro-batches: whatever the number of processes, a
+    step sees the same images. Nothing is remembered between calls, so a run resumes at any step.
+
+    Args:
+        n: number of training images.
+        batch_size: images per optimiser step, over all processes.
+        seed: decides the order.
+        rank: this process, 0..world-1.
+        world: number of processes.
+        accumulate: micro-batches per step and process.
+        drop_last: leave out the last, shorter batch. If it is kept, its slices may differ by one image.
+
+    Raises:
+        ValueError: ``batch_size`` exceeds n or is no multiple of ``world * accumulate``, or a kept last batch has fewer
+            images than slices.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        accumulate: int = 1,
+        drop_last: bool = True,
+    ) -> None:
+        assert 0 <= rank < world
+        self.slices = world * accumulate
+        if batch_size < 1 or batch_size % self.slices:
+            raise ValueError(
+                f"batch_size={batch_size}: expected a multiple of processes * accumulate = {world} * {accumulate} = "
+                f"{self.slices}"
+            )
+        if batch_size > n:
+            raise ValueError(
+                f"batch_size={batch_size} exceeds the {n} training images of data: expected batch_size <= {n}; lower "
+                "batch_size, or val if it holds out many"
+            )
+        short = n % batch_size
+        if not drop_last and 0 < short < self.slices:
+            raise ValueError(
+                f"batch_size={batch_size}: the last of {n} images make a batch of {short}, fewer than its "
+                f"{self.slices} slices (processes * accumulate); use another batch_size or drop the last batch"
+            )
+        self.n, self.batch_size, self.seed = n, batch_size, seed
+        self.rank, self.world, self.accumulate = rank, world, accumulate
+        self.steps = n // batch_size if drop_last else -(-n // batch_size)
+
+    def batches(self, epoch: int, start_step: int = 0) -> Iterator[list[int]]:
+        """Positions of this process's micro-batches, ``accumulate`` of them per step.
+
+        Args:
+            epoch: counted from 0.
+            start_step: first optimiser step, to resume inside an epoch.
+        """
+        order = permutation(self.n, self.seed, "order", epoch)
+        first = self.rank * self.accumulate
+        for step in range(start_step, self.steps):
+            whole = order[step * self.batch_size : (step + 1) * self.batch_size]
+            for part in np.array_split(whole, self.slices)[first : first + self.accumulate]:
+                yield part.tolist()
+
+
+def shard(n: int, *, batch_size: int, rank: int = 0, world: int = 1) -> list[list[int]]:
+    """Batches of positions ``rank, rank + world, ...`` for evaluation: every image once, no padding."""
+    mine = range(rank, n, world)
+    return [list(mine[i : i + batch_size]) for i in range(0, len(mine), batch_size)]
+
+
+def make_loader(
+    dataset: Dataset, batches: Iterable[list[int]], *, workers: int = 0, pin_memory: bool = False
+) -> DataLoader[Batch]:
+    """A DataLoader that yields the given batches.
+
+    Args:
+        dataset: has ``__getitems__(positions) -> Batch``.
+        batches: lists of positions, e.g. ``EpochBatches.batches(epoch)`` or :func:`shard`.
+        workers: processes that fetch ahead; 0 fetches in this process, which is fast enough for a cached dataset.
+        pin_memory: page-locked memory, for copies to a GPU that do not wait.
+    """
+    from torch.utils.data import DataLoader
+
+    return DataLoader(
+        dataset,
+        batch_sampler=list(batches),
+        num_workers=workers,
+        collate_fn=_as_is,
+        pin_memory=pin_memory,
+        persistent_workers=False,
+    )
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch

@@ -1,0 +1,63 @@
+"""What a dataset yields and what losses, metrics and post-processing receive.
+
+One runnable line: ``python -c "from seglab.data.sample import Batch; print(list(Batch.__annotations__))"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypedDict
+
+import numpy as np
+from torch import Tensor
+
+IGNORE = 255
+"""Mask value of pixels that neither train nor score."""
+
+
+class Sample(TypedDict):
+    """One image: H W are the network's size."""
+
+    image: Tensor  # uint8 [3,H,W], RGB, not normalised
+    mask: Tensor  # int64 [H,W], 0..K-1, 255 = ignore
+    label: Tensor  # int64 [], image class; 0 = negative image
+    id: str  # file stem: joins pseudo-labels, saliency maps, reports
+
+
+class Batch(TypedDict):
+    """B samples, stacked in front."""
+
+    image: Tensor  # uint8 [B,3,H,W]
+    mask: Tensor  # int64 [B,H,W]
+    label: Tensor  # int64 [B]
+    id: list[str]
+    index: Tensor  # int64 [B], position in the dataset that was indexed
+
+
+class Item(Protocol):
+    """One image and its mask where they lie, at their original size."""
+
+    @property
+    def id(self) -> str:
+        """Name of the image, unique in its data set."""
+        ...
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Image uint8 [H,W,3] RGB and mask uint8 [H,W] (0..K-1, 255 = ignore)."""
+        ...
+
+    def fingerprint(self) -> bytes:
+        """Hash of everything that decides the pixels; the cache is keyed by it."""
+        ...
+
+
+class Source(Protocol):
+    """One on-disk layout, or a generator."""
+
+    def items(self, part: str) -> Sequence[Item]:
+        """Items of ``"train"`` or ``"test"``, always in the same order.
+
+        Raises:
+            ValueError: the source has no such part, or the files do not fit the layout.
+        """
+        ...

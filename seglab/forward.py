@@ -1,0 +1,35 @@
+"""One batch through a network: device, memory layout and autocast, the same for training and scoring."""
+
+from __future__ import annotations
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from seglab.data.sample import Batch
+
+DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What ``runtime.precision`` offers; the dtype of autocast."""
+
+
+def forward(network: nn.Module, batch: Batch, *, runtime: DictConfig, device: torch.device) -> tuple[Tensor, Batch]:
+    """Logits of a batch.
+
+    Args:
+        network: on ``device``.
+        batch: images uint8 [B,3,H,W] and what goes with them, anywhere.
+        runtime: ``channels_last`` and ``precision`` are read.
+        device: where to compute.
+
+    Returns:
+        Logits [B,M,H,W], always float32, because the means and epsilons of the losses vanish in half precision; and
+        the batch on the device.
+    """
+    moved: Batch = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+    image = moved["image"]
+    if runtime.channels_last:
+        image = image.contiguous(memory_format=torch.channels_last)
+    dtype = DTYPES[runtime.precision]
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+        logits = network(image)
+    return logits.float(), moved

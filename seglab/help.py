@@ -1,0 +1,87 @@
+"""The page that ``--help`` prints: groups, their options and keys, read from the comments in ``conf/``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from seglab.config import conf_dir
+
+WIDTH = 30
+
+
+def help_page(command: str) -> str:
+    """Render the help page of a command.
+
+    Args:
+        command: name of a YAML file at the top of ``conf/``.
+
+    Returns:
+        Plain text. Nothing but the YAML files is read, so the page appears at once.
+    """
+    root = conf_dir()
+    main = root / f"{command}.yaml"
+    parts = [first_comment(main), "", "Keys"]
+    parts += _keys(main, "")
+    if "  - train" in main.read_text(encoding="utf-8"):
+        main = root / "train.yaml"
+        parts += _keys(main, "")
+    # The evaluation is chosen by the data set, so no command names it among its defaults.
+    for group, default in [*_defaults(main), ("eval", "saliency")]:
+        parts += ["", *_group(root / group, group, default)]
+        for nested in sorted(p for p in (root / group).iterdir() if p.is_dir()):
+            parts += ["", *_group(nested, f"{group}/{nested.name}", "")]
+    parts += ["", "Hydra", "  -m key=a,b,c                  sweep: one run for every combination"]
+    parts += ["  --cfg job                     print the composed config and stop\n"]
+    return "\n".join(parts)
+
+
+def first_comment(path: Path) -> str:
+    """The sentence that heads a YAML file."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") and "@package" not in line:
+            return line.lstrip("# ").strip()
+    return ""
+
+
+def _defaults(path: Path) -> list[tuple[str, str]]:
+    found = re.findall(r"^  - (?:optional )?(\w+): (\S+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return [(group, option) for group, option in found if (conf_dir() / group).is_dir()]
+
+
+def _group(folder: Path, group: str, default: str) -> list[str]:
+    lines = [f"{group}=..."]
+    options = sorted(p for p in folder.glob("*.yaml") if not p.stem.startswith("_"))
+    for path in options:
+        mark = "  (default)" if path.stem == default else ""
+        lines.append(f"  {path.stem:<{WIDTH - 2}}{first_comment(path)}{mark}")
+    shown: set[str] = set()
+    # Data sets differ in their facts, not in their keys: the bases that they share are shown instead.
+    bases = sorted(folder.glob("_*.yaml"))
+    shown_files = [*(p for p in options if p.stem == default), *bases] if bases else options
+    for path in sorted(shown_files, key=lambda p: p.stem != default):
+        for line in _keys(path, f"{group.replace('/', '.')}."):
+            if (key := line.split("=")[0].strip()) not in shown:
+                shown.add(key)
+                lines.append(line)
+    return lines
+
+
+def _keys(path: Path, prefix: str) -> list[str]:
+    """One line for every commented key of a YAML file; keys of ``defaults`` and ``hydra`` are not shown."""
+    lines: list[str] = []
+    stack: list[tuple[int, str]] = []
+    text = path.read_text(encoding="utf-8")
+    prefix = "" if "@package _global_" in text else prefix
+    for raw in text.splitlines():
+        match = re.match(r"^( *)(\w+):(?:\s+(.*?))?\s*(?:#\s*(.*))?$", raw)
+        if not match or raw.lstrip().startswith("#"):
+            continue
+        indent, key, value, comment = len(match[1]), match[2], match[3] or "", match[4]
+        while stack and stack[-1][0] >= indent:
+            stack.pop()
+        dotted = ".".join([*(k for _, k in stack), key])
+        stack.append((indent, key))
+        if comment and not key.startswith("_") and not dotted.startswith(("hydra", "defaults", "about")):
+            lines.append(f"    {f'{prefix}{dotted}={value}':<{WIDTH}}  {comment}")
+    return lines

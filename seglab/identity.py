@@ -1,0 +1,48 @@
+"""What makes two runs the same experiment: a hash over the settings that change the trained weights.
+
+One runnable line: ``python -c "from seglab.config import compose; from seglab.identity import identity;
+print(identity(compose('train')))"``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+SCHEMA = 1
+"""Raised when code changes what a config means, so that old and new runs never share a folder."""
+
+NOT_IDENTITY = frozenset({"hydra", "runtime", "eval", "tracker", "launch", "name", "count"})
+"""Top-level keys that do not change the trained weights."""
+
+
+def identity(cfg: DictConfig) -> str:
+    """SHA-256 (hex) of everything in a config that changes the trained weights.
+
+    Interpolations are resolved with the values of ``runtime`` masked, so the folder of the data on one machine
+    does not matter, while a value spelled directly and one reached by interpolation count as equal.
+    ``about`` (prose) is left out at every level; ``0`` and ``0.0`` are one number.
+    """
+    masked = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
+    if "runtime" in masked:
+        for key in masked.runtime:
+            masked.runtime[key] = f"<runtime.{key}>"
+    for key in NOT_IDENTITY - {"runtime"}:
+        masked.pop(key, None)
+    content = OmegaConf.to_container(masked, resolve=True)
+    content.pop("runtime", None)
+    text = json.dumps({"schema": SCHEMA, "config": _canonical(content)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _canonical(v) for k, v in value.items() if k != "about"}
+    if isinstance(value, list):
+        return [_canonical(v) for v in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -1,0 +1,68 @@
+"""Unet on MobileNetV2, "UMobV2" of the regularized-loss paper (section 4).
+
+The paper says only "Unet"; this is the decoder of segmentation-models-pytorch.
+
+    unet_mobilenetv2(channels=2)(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape      # [2, 2, 64, 64]
+"""
+
+from __future__ import annotations
+
+from seglab.models.network import Network
+from seglab.models.pretrained import check_channels, load_pretrained, smp_published
+
+
+def unet_mobilenetv2(
+    channels: int = 2,
+    *,
+    normalise: str = "imagenet",
+    weights: str | None = None,
+    weights_file: str | None = None,
+    freeze_encoder: bool = False,
+    freeze_batchnorm: bool = True,
+) -> Network:
+    """Builds a Unet on a MobileNetV2 encoder.
+
+    Images whose sides are not multiples of 32 are padded and the logits cropped back.
+
+    Args:
+        channels: outputs per pixel, M.
+        normalise: mode of `seglab.models.normalise.Normalise`; the encoder's published weights expect `imagenet`.
+        weights: None for a random start, `imagenet` for the encoder.
+        weights_file: state dict to use in place of a download: one of the encoder or of the whole Unet.
+        freeze_encoder: do not train the encoder (the paper's setting, which needs weights).
+        freeze_batchnorm: a frozen encoder keeps its batch-norm statistics; False as in the paper's released program.
+
+    Returns:
+        Network from image [B,3,H,W] on the 0..255 scale to float32 logits [B,M,H,W].
+
+    Raises:
+        ValueError: for weights that are not on offer, cannot be fetched or do not fit.
+
+    Source: Veksler 2020, section 4; Sandler et al. 2018 (MobileNetV2).
+    """
+    from segmentation_models_pytorch import Unet
+
+    check_channels(channels)
+    # Deviation: the released program concatenates all encoder blocks of a resolution, its decoder has transposed
+    # convolutions with 512, 256, 128, 64, 64 filters; the library's skips are one block each, its decoder has nearest
+    # upsampling and two convolutions per level with 256, 128, 64, 32, 16 filters.
+    body = Unet("mobilenet_v2", encoder_weights=None, classes=channels)
+    load_pretrained(
+        body,
+        model="unet_mobilenetv2",
+        encoder="encoder",
+        weights=weights,
+        weights_file=weights_file,
+        published={"imagenet": smp_published("mobilenet_v2")},
+        last_layer="segmentation_head.0",
+        frozen=freeze_encoder,
+        ignore=("classifier.",),
+    )
+    return Network(
+        body,
+        normalise=normalise,
+        encoder="encoder",
+        freeze_encoder=freeze_encoder,
+        freeze_batchnorm=freeze_batchnorm,
+        divisor=32,
+    )

@@ -1,0 +1,128 @@
+"""A run folder: its name is its config, its files are its state.
+
+``outputs/runs/<data>-<model>-<loss>[-q<noise>]-s<seed>-<ten signs of the identity>/`` holds ``config.yaml``,
+``env.json``, ``log.jsonl``, ``train.log``, ``noise.json``, ``post.json``, ``last.pt``, ``model.safetensors``,
+``eval/``, ``samples/`` and, written last, ``DONE`` or ``FAILED``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from seglab.identity import identity
+
+SHORT = 10
+
+
+class Run:
+    """One run folder.
+
+    Args:
+        path: the folder; made by :meth:`for_config`, found by :meth:`find`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def for_config(cls, cfg: DictConfig) -> Run:
+        """The folder that belongs to a config; equal settings give the same one, however they were spelled."""
+        rate = float(cfg.noise.rate)
+        parts = [cfg.name, *([f"q{rate:g}"] if rate else []), f"s{cfg.seed}", identity(cfg)[:SHORT]]
+        return cls(Path(cfg.runtime.outputs) / "runs" / "-".join(parts))
+
+    @classmethod
+    def find(cls, wanted: str, outputs: str) -> Run:
+        """Find a run by folder, by name, or by the last signs of its name.
+
+        Args:
+            wanted: what the user typed.
+            outputs: ``runtime.outputs``.
+
+        Raises:
+            ValueError: none, or more than one, with the nearest names.
+        """
+        if (Path(wanted) / "config.yaml").is_file():
+            return cls(Path(wanted))
+        root = Path(outputs) / "runs"
+        names = sorted(p.parent.name for p in root.glob("*/config.yaml"))
+        found = [n for n in names if n == wanted or n.endswith(f"-{wanted}")]
+        if len(found) == 1:
+            return cls(root / found[0])
+        if found:
+            raise ValueError(f"run={wanted}: more than one run ends so: {', '.join(found)}")
+        near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.4)
+        hint = f"; nearest: {', '.join(near)}" if near else f"; there are {len(names)} runs in {root}"
+        raise ValueError(f"run={wanted}: no such run folder, name or id{hint}")
+
+    @property
+    def done(self) -> bool:
+        """True once the run is trained and scored."""
+        return (self.path / "DONE").is_file()
+
+    def config(self) -> DictConfig:
+        """The config the run was made with."""
+        return OmegaConf.load(self.path / "config.yaml")
+
+    def start(self, cfg: DictConfig) -> None:
+        """Make the folder, write its config, and clear the marks of an earlier attempt."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(cfg))
+        for mark in ("DONE", "FAILED"):
+            (self.path / mark).unlink(missing_ok=True)
+        for leftover in self.path.glob("*.tmp"):
+            leftover.unlink()
+
+    def clear(self) -> None:
+        """Forget what was trained, so that the run starts over."""
+        for name in ("last.pt", "previous.pt", "log.jsonl", "model.safetensors", "post.json"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def mark(self, name: str, text: str) -> None:
+        """Write ``DONE`` or ``FAILED``."""
+        write_atomic(self.path / name, f"{text}\n")
+
+    def write_json(self, name: str, value: Any) -> Path:
+        """Write a JSON file below the folder, whole or not at all."""
+        return write_atomic(self.path / name, json.dumps(value, indent=2, allow_nan=True) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file of the folder; None where it is absent."""
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder; the lock goes with the process, however it ends.
+
+        Raises:
+            ValueError: another process writes into this folder.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ValueError(f"{self.path}: another process is working on this run") from error
+            yield
+
+
+def write_atomic(path: Path, text: str) -> Path:
+    """Write a text file by way of a temporary one, so that a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    return path

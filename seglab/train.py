@@ -1,0 +1,179 @@
+"""Train a network and score it: ``python -m seglab.train loss=cas data=duts noise.rate=0.5``.
+
+A finished run is not trained again, an interrupted one goes on where it stopped. The last line on stdout is the run
+folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, open_dict
+
+from seglab import distributed
+from seglab.cli import Stopped, run_command
+from seglab.run import Run
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig) -> Path:
+    """Train and score what a config describes; the run folder it lands in is returned.
+
+    Args:
+        cfg: finalised config of ``conf/train.yaml``, see :func:`seglab.config.compose`.
+
+    Raises:
+        ValueError: a mistake in config or data, or a loss that is not finite.
+        seglab.cli.Stopped: a signal stopped the training; the state is saved.
+    """
+    resolve_init(cfg)
+    run = Run.for_config(cfg)
+    if run.done and not cfg.runtime.rerun:
+        log.info("done already: %s (runtime.rerun=true starts over)", run.path)
+        show_results(run)
+        return run.path
+    with distributed.process_group(device := setup_torch(cfg)):
+        if not distributed.is_main():
+            distributed.barrier()
+            work(cfg, run, device)
+            return run.path
+        with run.lock(), text_log(run.path):
+            run.start(cfg)
+            if cfg.runtime.rerun:
+                run.clear()
+            distributed.barrier()
+            try:
+                work(cfg, run, device)
+            except (Stopped, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                run.mark("FAILED", "".join(traceback.format_exception(error)))
+                raise
+            run.mark("DONE", time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+    return run.path
+
+
+def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
+    """Everything between a started run folder and a finished one, in every process."""
+    from seglab import checkpoint
+    from seglab.data.build import plain, training_data
+    from seglab.environment import environment
+    from seglab.evaluator import Evaluator
+    from seglab.samples import save_samples
+    from seglab.targets import instantiate
+    from seglab.trackers import Tracker
+    from seglab.trainer import Trainer
+
+    started = time.perf_counter()
+    data = training_data(cfg)
+    model = build_model(cfg, device)
+    evaluator = Evaluator(cfg, model, device)
+    tracker = instantiate(cfg.tracker) if distributed.is_main() else Tracker()
+    tracker.start(run.path, plain(cfg))
+
+    def validate(epoch: int) -> dict[str, float]:
+        done = epoch + 1
+        if not len(data.val) or (done % cfg.eval.every and done < cfg.schedule.epochs):
+            return {}
+        evaluator.fit(data.val)
+        values = evaluator.score(data.val, "validation").compute()
+        if distributed.is_main():
+            path = save_samples(evaluator, data.val, run.path / "samples" / f"epoch-{done:04d}.png")
+            tracker.image("samples", path, epoch)
+        return {f"val_{k}": values[k] for k in cfg.eval.watch}
+
+    if distributed.is_main():
+        run.write_json("noise.json", data.noise)
+        run.write_json("env.json", environment(device))
+    trainer = Trainer(
+        cfg,
+        run=run,
+        model=model,
+        loss=instantiate(cfg.loss).to(device),
+        dataset=data.train,
+        device=device,
+        tracker=tracker,
+        validate=validate,
+    )
+    trainer.fit()
+    state = evaluator.fit(data.val)
+    if distributed.is_main():
+        checkpoint.save_weights(run.path / "model.safetensors", model.state_dict())
+        run.write_json("post.json", state)
+    evaluator.run(run)
+    if distributed.is_main():
+        seconds = time.perf_counter() - started
+        run.write_json("env.json", environment(device) | {"seconds": seconds, "peak_mib": trainer.peak_memory()})
+    tracker.close()
+
+
+def setup_torch(cfg: DictConfig) -> torch.device:
+    """Threads, determinism and device of this process."""
+    import torch
+
+    if cfg.runtime.threads:
+        torch.set_num_threads(cfg.runtime.threads)
+    torch.use_deterministic_algorithms(bool(cfg.runtime.deterministic))
+    return distributed.pick_device(cfg.runtime.device)
+
+
+def build_model(cfg: DictConfig, device: torch.device) -> nn.Module:
+    """The network with its first weights, the same for the same seed; then those of ``init.run`` where it is set."""
+    import torch
+
+    from seglab import checkpoint
+    from seglab.data.rng import key_of
+    from seglab.models.init import load_run_weights
+    from seglab.targets import instantiate
+
+    torch.manual_seed(key_of(cfg.seed, "weights"))
+    with distributed.main_first():  # one process downloads, the others find the file
+        model = instantiate(cfg.model)
+    if cfg.init.run:
+        source = Run.find(cfg.init.run, cfg.runtime.outputs)
+        load_run_weights(model, checkpoint.load_weights(source.path / "model.safetensors"))
+    model = model.to(device)
+    return model.to(memory_format=torch.channels_last) if cfg.runtime.channels_last else model
+
+
+def resolve_init(cfg: DictConfig) -> None:
+    """Write the source run's full name into the config: however it was typed, it is one experiment."""
+    if cfg.init.run:
+        with open_dict(cfg):
+            cfg.init.run = Run.find(cfg.init.run, cfg.runtime.outputs).path.name
+
+
+def show_results(run: Run) -> None:
+    """Log the numbers of a finished run."""
+    for path in sorted((run.path / "eval").glob("*.json")):
+        metrics = run.read_json(f"eval/{path.name}")["metrics"]
+        log.info("%s: %s", path.stem, "  ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+
+
+@contextmanager
+def text_log(folder: Path) -> Iterator[None]:
+    """Copy the log into ``train.log`` while a run is worked on."""
+    handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+if __name__ == "__main__":
+    sys.exit(run_command("train", train))

@@ -1,0 +1,307 @@
+"""The training loop, readable from top to bottom; it knows neither the model, nor the loss, nor the data set.
+
+A step's random numbers follow from (seed, epoch, step, rank) and the order of the images from (seed, epoch), so a run
+that was stopped anywhere ends with the same weights as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from seglab import checkpoint, distributed
+from seglab.cli import Stopped
+from seglab.data.arrays import ArrayDataset
+from seglab.data.loader import EpochBatches, make_loader
+from seglab.data.rng import key_of
+from seglab.data.sample import Batch
+from seglab.forward import DTYPES, forward
+from seglab.run import Run
+from seglab.targets import instantiate
+from seglab.trackers import Tracker
+
+log = logging.getLogger(__name__)
+
+MAX_SKIPPED = 20
+"""fp16 steps in a row that may overflow before the run is given up."""
+
+
+class Trainer:
+    """Trains one model on one data set.
+
+    Args:
+        cfg: finalised config of ``seglab.train``.
+        run: the run folder, locked by the caller.
+        model: network on its device.
+        loss: returns named terms; their sum is minimised.
+        dataset: training images with the masks the loss may see.
+        device: where to compute.
+        tracker: receives the numbers of every epoch.
+        validate: called as ``validate(epoch)`` at the end of an epoch; its numbers join the epoch's row.
+
+    Raises:
+        ValueError: ``batch_size`` does not fit the data or the number of processes.
+    """
+
+    def __init__(
+        self,
+        cfg: DictConfig,
+        *,
+        run: Run,
+        model: nn.Module,
+        loss: nn.Module,
+        dataset: ArrayDataset,
+        device: torch.device,
+        tracker: Tracker,
+        validate: Callable[[int], dict[str, float]],
+    ) -> None:
+        self.cfg, self.run, self.loss, self.dataset, self.device = cfg, run, loss, dataset, device
+        self.tracker, self.validate = tracker, validate
+        self.schedule = instantiate(cfg.schedule)
+        self.model = model
+        self.network = distributed.wrap(model, device, sync_batchnorm=cfg.runtime.sync_batchnorm)
+        if cfg.runtime.compile:
+            self.network = torch.compile(self.network)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = instantiate(cfg.optim)(self.parameters)
+        self.dtype = DTYPES[cfg.runtime.precision]
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
+        self.batches = EpochBatches(
+            len(dataset),
+            batch_size=cfg.batch_size,
+            seed=cfg.seed,
+            rank=distributed.rank(),
+            world=distributed.world(),
+            accumulate=cfg.accumulate,
+        )
+        self.epoch = self.step = 0
+        self.sums: dict[str, float] = {}
+        self.skipped = 0
+        self.stop_signal: int | None = None
+        self.saved_at = time.monotonic()
+
+    def fit(self) -> None:
+        """Train up to ``schedule.epochs``, from the checkpoint of the run folder where there is one.
+
+        Raises:
+            ValueError: the loss or its gradient is not finite.
+            Stopped: a signal asked for it; the state is saved.
+        """
+        self.resume()
+        with self.signals():
+            while self.epoch < self.schedule.epochs:
+                row = self.run_epoch()
+                self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+                row.update(self.validate(row["epoch"]))
+                self.record(row)
+                self.save()
+                self.stop_if_asked()
+
+    def run_epoch(self) -> dict[str, Any]:
+        """One pass over the training images; returns the epoch's row for the log."""
+        self.network.train()
+        lr = self.cfg.optim.lr * self.schedule.lr_factor(self.epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        first, started = self.step, time.perf_counter()
+        loader = make_loader(
+            self.dataset, self.batches.batches(self.epoch, start_step=first), workers=self.cfg.runtime.workers
+        )
+        bar = tqdm(
+            total=self.batches.steps,
+            initial=first,
+            desc=f"epoch {self.epoch + 1}/{self.schedule.epochs}",
+            unit="step",
+            leave=False,
+            disable=None if distributed.is_main() and self.cfg.runtime.progress else True,
+        )
+        with bar:
+            for batches in _grouped(loader, self.cfg.accumulate):
+                terms = self.train_step(batches)
+                for name, value in terms.items():
+                    self.sums[name] = self.sums.get(name, 0.0) + value
+                self.step += 1
+                bar.set_postfix({k: f"{v:.4f}" for k, v in terms.items()}, refresh=False)
+                bar.update()
+                if self.step < self.batches.steps:
+                    self.stop_if_asked()
+                    self.save_if_due()
+        seconds = time.perf_counter() - started
+        images = (self.step - first) * self.cfg.batch_size
+        return {
+            "epoch": self.epoch,
+            "lr": lr,
+            **{k: v / self.step for k, v in self.mean_over_processes().items()},
+            "seconds": round(seconds, 3),
+            "images_per_second": round(images / seconds, 2),
+            "peak_memory_mib": self.peak_memory(),
+        }
+
+    def train_step(self, batches: list[Batch]) -> dict[str, float]:
+        """One optimiser step on the pieces of one batch; returns the loss terms, their sum and the gradient's norm."""
+        torch.manual_seed(key_of(self.cfg.seed, self.epoch, self.step, distributed.rank()))
+        self.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        for number, batch in enumerate(batches):
+            last = number == len(batches) - 1
+            with nullcontext() if last or distributed.world() == 1 else self.network.no_sync():
+                logits, moved = forward(self.network, batch, runtime=self.cfg.runtime, device=self.device)
+                terms = self.loss(logits, moved)
+                total = torch.stack(list(terms.values())).sum() / len(batches)
+                self.scaler.scale(total).backward()
+            for name, value in {**terms, "loss": total * len(batches)}.items():
+                sums[name] = sums.get(name, 0) + value.detach() / len(batches)
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        # The one moment of a step in which the host waits: a bad number must be seen before the weights change.
+        names = [*sums, "grad_norm"]
+        values = dict(zip(names, torch.stack([*sums.values(), norm]).tolist(), strict=True))
+        self.check_finite(values, batches)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return values
+
+    def check_finite(self, values: dict[str, float], batches: list[Batch]) -> None:
+        """Stop before the step where the loss or its gradient is not finite; the saved state stays as it is.
+
+        Raises:
+            ValueError: naming epoch, step, values, image ids and the last good checkpoint.
+        """
+        finite = {k: v == v and abs(v) != float("inf") for k, v in values.items()}
+        if all(finite.values()):
+            self.skipped = 0
+            return
+        if self.dtype is torch.float16 and all(v for k, v in finite.items() if k != "grad_norm"):
+            self.skipped += 1  # the scaler leaves this step out and lowers its scale
+            if self.skipped <= MAX_SKIPPED:
+                return
+        shown = ", ".join(f"{k}={v:g}" for k, v in values.items())
+        ids = ", ".join(i for batch in batches for i in batch["id"])
+        last = self.run.path / "last.pt"
+        kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint was written yet"
+        raise ValueError(
+            f"loss or gradient not finite in epoch {self.epoch + 1}, step {self.step + 1} ({shown}); stopped before "
+            f"the step, {kept}. Images of this step: {ids}. Try a smaller optim.lr or runtime.precision=fp32"
+        )
+
+    def record(self, row: dict[str, Any]) -> None:
+        """Write an epoch's row to ``log.jsonl``, the text log and the tracker."""
+        if not distributed.is_main():
+            return
+        with open(self.run.path / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        left = (self.schedule.epochs - self.epoch) * row["seconds"]
+        shown = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float) and k not in SILENT)
+        log.info("epoch %d/%d  %s  (%.0f s left)", self.epoch, self.schedule.epochs, shown, left)
+        self.tracker.scalars({k: v for k, v in row.items() if k != "epoch"}, row["epoch"])
+
+    def mean_over_processes(self) -> dict[str, float]:
+        """The epoch's sums of loss terms, averaged over the processes."""
+        values = torch.tensor(list(self.sums.values()), dtype=torch.float64, device=self.device)
+        values = distributed.sum_(values) / distributed.world()
+        return dict(zip(self.sums, values.tolist(), strict=True))
+
+    def peak_memory(self) -> int:
+        """Largest memory use so far in MiB: of the device, or of this process on the CPU."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) // 2**20
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10
+
+    def save(self) -> None:
+        """Write the whole state of the training to ``last.pt``."""
+        self.saved_at = time.monotonic()
+        if not distributed.is_main():
+            return
+        state = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "sums": dict(self.sums),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+        checkpoint.save(self.run.path, state)
+
+    def resume(self) -> None:
+        """Go on from the run folder's checkpoint, if there is one; log rows beyond it are dropped."""
+        state = checkpoint.load(self.run.path)
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+        self.epoch, self.step, self.sums = state["epoch"], state["step"], dict(state["sums"])
+        log.info("going on from epoch %d, step %d", self.epoch + 1, self.step + 1)
+        path = self.run.path / "log.jsonl"
+        if distributed.is_main() and path.exists():
+            rows = [r for r in path.read_text(encoding="utf-8").splitlines() if _epoch_of(r) < self.epoch]
+            path.write_text("".join(f"{r}\n" for r in rows), encoding="utf-8")
+
+    def save_if_due(self) -> None:
+        """A checkpoint inside a long epoch."""
+        if time.monotonic() - self.saved_at > 60 * self.cfg.runtime.save_minutes:
+            self.save()
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """SIGTERM, SIGUSR1 and the first Ctrl-C finish the step and save; a second Ctrl-C ends at once."""
+
+        def ask(number: int, _frame: Any) -> None:
+            if self.stop_signal is not None:
+                raise KeyboardInterrupt
+            self.stop_signal = number
+
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+        before = {number: signal.signal(number, ask) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def stop_if_asked(self) -> None:
+        """Save and leave where a signal came, on any process.
+
+        Raises:
+            Stopped: the state is saved.
+        """
+        asked = self.stop_signal is not None
+        if distributed.world() > 1:
+            flag = torch.tensor([float(asked)], device=self.device)
+            asked = bool(distributed.sum_(flag).item())
+        if asked:
+            self.save()
+            raise Stopped(f"stopped in epoch {self.epoch + 1}, step {self.step + 1}; start the same command to go on")
+
+
+SILENT = ("seconds", "lr")
+
+
+def _grouped(loader: Any, size: int) -> Iterator[list[Batch]]:
+    group: list[Batch] = []
+    for batch in loader:
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    assert not group, "a step's pieces were not all delivered"
+
+
+def _epoch_of(row: str) -> int:
+    """Epoch of a log row; a row that a kill cut short counts as beyond every checkpoint."""
+    try:
+        return json.loads(row)["epoch"]
+    except json.JSONDecodeError:
+        return 10**9

@@ -1,0 +1,61 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real data, from SEGLAB_DATA; tests that need it skip where it is absent."""
+    root = os.environ.get("SEGLAB_DATA")
+    if not root or not Path(root).is_dir():
+        pytest.skip("real data absent: set SEGLAB_DATA to the folder that holds SOD/, BSDS500/, PeopleSeg/ ...")
+    return Path(root).resolve()
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> list[str]:
+    """Overrides for a run of a few seconds on generated images."""
+    return [
+        "data=shapes",
+        "data.size=32",
+        "data.source.train=24",
+        "data.source.test=8",
+        "batch_size=4",
+        "val=0.25",
+        "schedule.epochs=2",
+        "tracker=none",
+        "runtime.device=cpu",
+        "runtime.threads=1",
+        f"runtime.outputs={tmp_path / 'outputs'}",
+    ]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """Run a seglab command line in a process of its own, in an empty folder."""
+
+    def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
+        name, *rest = arguments
+        environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1", **kwargs.pop("env", {})}
+        return subprocess.run(
+            [sys.executable, "-m", f"seglab.{name}", *rest],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            **kwargs,
+        )
+
+    return run

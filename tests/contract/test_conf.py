@@ -1,0 +1,110 @@
+"""Every YAML file in conf/ is a test case: it composes, binds, instantiates and, where it can, steps."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from seglab.config import compose, conf_dir
+from seglab.explain import groups
+from seglab.identity import identity
+from seglab.targets import instantiate
+
+OPTIONS = [
+    (group, path.stem)
+    for group in groups()
+    for path in sorted((conf_dir() / group).glob("*.yaml"))
+    if not path.stem.startswith("_") and group not in ("runtime",)
+]
+NEEDED = {("init", "run"): ["init.run=none"], ("data", "pairs"): ["data.images=a", "data.masks=b"]}
+
+
+def composed(group: str, option: str, *extra: str):
+    return compose("train", [f"{group}={option}", *NEEDED.get((group, option), []), *extra])
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_and_binds(group: str, option: str) -> None:
+    cfg = composed(group, option)
+    assert identity(cfg)
+
+
+@pytest.mark.parametrize("option", [o for g, o in OPTIONS if g == "loss"])
+def test_every_loss_steps_on_its_model(option: str) -> None:
+    cfg = composed("loss", option)
+    torch.manual_seed(0)
+    model, loss = instantiate(cfg.model), instantiate(cfg.loss)
+    image = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    mask = torch.zeros(2, 32, 32, dtype=torch.int64)
+    mask[:, 8:24, 8:24] = 1
+    terms = loss(model(image), {"image": image, "mask": mask, "id": ["a", "b"]})
+    assert terms
+    assert all(t.ndim == 0 and t.dtype == torch.float32 for t in terms.values())
+    sum(terms.values()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    post = instantiate(cfg.eval.post)
+    post.update(model(image).detach(), mask)
+    post.finish()
+    maps = post(model(image).detach())
+    assert maps.shape == (2, 32, 32)
+    assert maps.min() >= 0
+    assert maps.max() <= 1
+
+
+@pytest.mark.parametrize(("group", "option"), [o for o in OPTIONS if o[0] in ("optim", "schedule", "noise", "eval")])
+def test_every_other_option_instantiates(group: str, option: str) -> None:
+    cfg = composed(group, option)
+    if group == "optim":
+        weight = torch.nn.Parameter(torch.ones(2))
+        optimizer = instantiate(cfg.optim)([weight])
+        weight.grad = torch.ones(2)
+        optimizer.step()
+        assert (weight < 1).all()
+    elif group == "schedule":
+        factors = [instantiate(cfg.schedule).lr_factor(epoch) for epoch in range(cfg.schedule.epochs)]
+        assert factors[0] == 1
+        assert all(0 < b <= a for a, b in pairwise(factors))
+    elif group == "noise":
+        assert instantiate(cfg.noise).choose(10).sum() == round(10 * cfg.noise.rate)
+    else:
+        metrics = instantiate(cfg.eval.metrics)
+        metrics.update(torch.full((1, 8, 8), 0.5), torch.ones(1, 8, 8, dtype=torch.int64), torch.zeros(1))
+        assert set(cfg.eval.watch) <= set(metrics.compute())
+
+
+def test_every_yaml_has_a_heading_and_commented_keys() -> None:
+    from seglab.help import first_comment
+
+    for path in conf_dir().rglob("*.yaml"):
+        assert first_comment(path), f"{path.name}: no heading"
+
+
+def test_environment_is_read_in_runtime_only() -> None:
+    for path in conf_dir().rglob("*.yaml"):
+        if "oc.env" in path.read_text(encoding="utf-8"):
+            assert path.parent.name == "runtime", f"{path}: an environment variable would change a run's identity"
+
+
+def test_help_shows_every_option_and_documented_key() -> None:
+    from seglab.help import help_page
+
+    page = help_page("train")
+    for group, option in OPTIONS:
+        if "/" not in group:
+            assert re.search(rf"^  {option} ", page, flags=re.MULTILINE), f"{group}={option} missing"
+    keys = "batch_size seed val data.size optim.lr schedule.epochs loss.alpha noise.rate runtime.data_root"
+    keys += " runtime.device runtime.workers runtime.outputs runtime.precision"
+    for key in keys.split():
+        assert f" {key}=" in page, f"{key} missing"
+
+
+def test_stable_keys_are_there() -> None:
+    cfg = compose("train")
+    keys = "runtime.data_root data.size batch_size seed val optim.lr schedule.epochs loss.alpha noise.rate init"
+    keys += " runtime.device runtime.workers runtime.outputs runtime.precision"
+    for key in keys.split():
+        assert OmegaConf.select(cfg, key, throw_on_missing=True) is not None, key

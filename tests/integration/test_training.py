@@ -1,0 +1,181 @@
+"""The trainer end to end: it learns, resumes exactly, ignores exchanged masks under CAS, and two processes equal one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import REPO
+from safetensors.torch import load_file
+
+from seglab import checkpoint
+from seglab.config import compose
+from seglab.run import Run
+from seglab.train import train
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[k], other[k]) for k in one)
+
+
+def rows(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_loss_falls(tiny) -> None:
+    folder = train(compose("train", [*tiny, "schedule.epochs=6", "loss=ce"]))
+    losses = [row["loss"] for row in rows(folder)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize(("loss", "invariant"), [("cas", True), ("cace", True), ("ce", False)])
+def test_exchanged_masks_train_the_same_weights(tiny, loss: str, invariant: bool) -> None:
+    clean, noisy = (train(compose("train", [*tiny, f"loss={loss}", f"noise.rate={q}"])) for q in (0, 0.5))
+    assert clean != noisy
+    assert same(weights(clean), weights(noisy)) is invariant
+
+
+def test_threads_do_not_break_the_invariance(tiny) -> None:
+    settings = [*tiny, "runtime.threads=2", "model.channels=4", "data.size=40"]
+    clean, noisy = (train(compose("train", [*settings, f"noise.rate={q}"])) for q in (0, 0.5))
+    assert same(weights(clean), weights(noisy))
+
+
+def test_killed_at_any_moment_and_started_again(command, tiny, tmp_path) -> None:
+    settings = [*tiny, "schedule.epochs=4", "runtime.save_minutes=0"]
+    undisturbed = train(compose("train", [*settings, f"runtime.outputs={tmp_path / 'whole'}"]))
+    run = Run.for_config(compose("train", settings))
+    environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+    for kill in (signal.SIGKILL, signal.SIGTERM):
+        seen = (run.path / "last.pt").stat().st_mtime_ns if (run.path / "last.pt").exists() else 0
+        process = subprocess.Popen([sys.executable, "-m", "seglab.train", *settings], cwd=REPO, env=environment)
+        until = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < until:
+            path = run.path / "last.pt"
+            if path.exists() and path.stat().st_mtime_ns != seen:
+                process.send_signal(kill)
+                break
+            time.sleep(0.005)
+        assert process.wait(60) == (-9 if kill is signal.SIGKILL else 75)
+        assert not run.done
+    final = command("train", *settings)
+    assert final.returncode == 0, final.stderr
+    assert "going on from epoch" in final.stderr
+    assert same(weights(run.path), weights(undisturbed))
+    assert [r["epoch"] for r in rows(run.path)] == [0, 1, 2, 3]
+    assert [r["loss"] for r in rows(run.path)] == pytest.approx([r["loss"] for r in rows(undisturbed)], rel=1e-9)
+
+
+def test_truncated_checkpoint_falls_back_to_the_one_before(tiny, caplog) -> None:
+    cfg = compose("train", tiny)
+    folder = train(cfg)
+    whole = weights(folder)
+    size = (folder / "last.pt").stat().st_size
+    with open(folder / "last.pt", "r+b") as file:
+        file.truncate(size // 2)
+    (folder / "DONE").unlink()
+    train(compose("train", tiny))
+    assert "cannot be read" in caplog.text
+    assert same(weights(folder), whole)
+
+
+def test_checkpoint_with_a_payload_is_refused(tmp_path) -> None:
+    class Payload:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "written"),))
+
+    torch.save({"epoch": Payload()}, tmp_path / "last.pt")
+    with pytest.raises(ValueError, match="more than tensors"):
+        checkpoint.load(tmp_path)
+    assert not (tmp_path / "written").exists()
+
+
+def test_nan_stops_before_the_step(tiny, monkeypatch) -> None:
+    from seglab.losses.ce import CrossEntropy
+
+    settings = [*tiny, "loss=ce", "schedule.epochs=3"]
+    calls = {"n": 0}
+    plain = CrossEntropy.forward
+
+    def poisoned(self, logits, batch):
+        calls["n"] += 1
+        terms = plain(self, logits, batch)
+        return {k: v * float("nan") for k, v in terms.items()} if calls["n"] == 7 else terms
+
+    monkeypatch.setattr(CrossEntropy, "forward", poisoned)
+    cfg = compose("train", settings)
+    run = Run.for_config(cfg)
+    with pytest.raises(ValueError, match=r"not finite in epoch 2, step 3 .*Images of this step: \S+") as failure:
+        train(cfg)
+    assert str(run.path / "last.pt") in str(failure.value)
+    state = checkpoint.load(run.path)
+    assert state["epoch"] == 1
+    assert all(v.isfinite().all() for v in state["model"].values())
+    assert "not finite" in (run.path / "FAILED").read_text()
+    monkeypatch.setattr(CrossEntropy, "forward", plain)
+    folder = train(compose("train", settings))
+    assert not (folder / "FAILED").exists()
+    fresh = train(compose("train", [*settings, f"runtime.outputs={run.path.parent / 'fresh'}"]))
+    assert same(weights(folder), weights(fresh))
+
+
+def test_a_run_in_progress_is_locked(tiny) -> None:
+    cfg = compose("train", tiny)
+    with Run.for_config(cfg).lock(), pytest.raises(ValueError, match="another process"):
+        train(cfg)
+
+
+def test_accumulation_equals_the_whole_batch(tiny, monkeypatch) -> None:
+    """Two pieces of two images give the gradient of four, in a network without batch-norm (a plugin, too)."""
+    monkeypatch.setenv("SEGLAB_ALLOW", "plain_model")
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    common = [*tiny, "model._target_=plain_model.Plain", "runtime.channels_last=false"]
+    one, two = (weights(train(compose("train", [*common, f"accumulate={n}"]))) for n in (1, 2))
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-5)
+
+
+def test_init_from_another_run(tiny) -> None:
+    first = train(compose("train", [*tiny, "loss=ce"]))
+    second = train(
+        compose("train", [*tiny, "loss=cas", "init=run", f"init.run={first.name[-10:]}", "schedule.epochs=0"])
+    )
+    assert same(weights(first), weights(second))
+
+
+def test_two_processes_equal_one(tiny, tmp_path) -> None:
+    settings = [*tiny, "loss=cas", "noise.rate=0.5"]
+    single = train(compose("train", settings))
+    arguments = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=localhost:0",
+        "-m",
+        "seglab.train",
+        *settings,
+        f"runtime.outputs={tmp_path / 'two'}",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    double = Path(result.stdout.splitlines()[-1])
+    assert double.name == single.name
+    one, two = (json.loads((f / "eval" / "shapes-cas.json").read_text())["metrics"] for f in (single, double))
+    assert two == pytest.approx(one, abs=2e-3)
+    for a, b in zip(rows(single), rows(double), strict=True):
+        assert b["loss"] == pytest.approx(a["loss"], abs=1e-4)
