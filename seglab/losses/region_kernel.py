@@ -10,18 +10,14 @@ gradient, and sums are taken over runs of equal labels instead of over one mask 
 Why the result does not depend on label names or on the number of threads: the sum of a run never looks at its label,
 runs are added to their region in pixel order, and chunks of pixels have a fixed length and are combined in order.
 
-Why Python threads and not `prange`: they survive a fork and two callers at once, which numba's thread layers do not.
-
 Legend: B batch, M channels, P = H*W pixels, R rows of a table (one per label value), J = B * chunks per image.
 """
-
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from numba import njit
+
+from seglab.losses.threads import share
 
 IGNORE = 255
 ROWS = 256
@@ -39,9 +35,6 @@ _P0, _P1, _P2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.flo
 _P3, _P4, _P5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
 _ONE = np.float32(1.0)
 _ZERO = np.float32(0.0)
-
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
@@ -219,28 +212,6 @@ def _gradient(x_BMP, labels_BP, first, last, tile, slope_BR, shift_BRM, grad_BMP
                 a = z
 
 
-def _forget_pool() -> None:
-    """After a fork the child has none of the parent's threads."""
-    global _pool, _pool_size
-    _pool, _pool_size = None, 0
-
-
-os.register_at_fork(after_in_child=_forget_pool)
-
-
-def _share(work: Callable[[int, int], int | None], units: int) -> list[int | None]:
-    """Call work(first, last) on contiguous shares of the units, one per torch thread, and return the answers."""
-    global _pool, _pool_size
-    threads = min(torch.get_num_threads(), units)
-    if threads <= 1:
-        return [work(0, units)]
-    if _pool_size < threads - 1:
-        _pool, _pool_size = ThreadPoolExecutor(threads - 1, thread_name_prefix="seglab-loss"), threads - 1
-    cuts = [units * k // threads for k in range(threads + 1)]
-    others = [_pool.submit(work, cuts[k], cuts[k + 1]) for k in range(1, threads)]
-    return [work(cuts[0], cuts[1]), *(other.result() for other in others)]
-
-
 def _tile(channels: int) -> int:
     return max(64, min(512, CACHE_FLOATS // channels))
 
@@ -267,7 +238,7 @@ def softmax_sums(
     squares_JR = np.empty((units, ROWS), np.float64)
     tile = _tile(M)
     largest = max(
-        _share(lambda first, last: _sums(x, labels, first, last, tile, counts_JR, sums_JRM, squares_JR), units),
+        share(lambda first, last: _sums(x, labels, first, last, tile, counts_JR, sums_JRM, squares_JR), units),
         default=-1,
     )
     R = rows or (1 if largest == INVALID else max(1, largest + 1))
@@ -299,5 +270,5 @@ def softmax_gradient(
     B, M, P = x.shape
     tile = _tile(M)
     units = B * -(-P // CHUNK)
-    _share(lambda first, last: _gradient(x, labels, first, last, tile, slope, shift, grad), units)
+    share(lambda first, last: _gradient(x, labels, first, last, tile, slope, shift, grad), units)
     return grad_BMP

@@ -6,6 +6,7 @@ Example: ``s_measure(tally(map_HW, mask_HW, valid_HW, cut=centroid_cut(mask_HW))
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
 from seglab.metrics.tally import Tally
@@ -24,16 +25,29 @@ def centroid_cut(mask_HW: np.ndarray, *, rounding: str = "half_up") -> tuple[int
         Rows above and columns left of the corner, 1 or more each.
     """
     height, width = mask_HW.shape
-    rows_H, cols_W = np.count_nonzero(mask_HW, axis=1), np.count_nonzero(mask_HW, axis=0)
-    total = int(rows_H.sum())
+    total, *moments = _moments(np.ascontiguousarray(mask_HW))
     if total == 0:
         return (height + 1) // 2, (width + 1) // 2
     cuts = []
-    for counts in (rows_H, cols_W):
-        moment = int(counts @ np.arange(counts.size))
+    for moment in moments:
         middle = (2 * moment + total) // (2 * total) if rounding == "half_up" else round(moment / total)
         cuts.append(middle + 1)
     return cuts[0], cuts[1]
+
+
+@numba.njit(cache=True, nogil=True)
+def _moments(mask_HW):
+    """Object pixels, sum of their rows and sum of their columns, in whole numbers."""
+    height, width = mask_HW.shape
+    total, sum_y, sum_x = 0, 0, 0
+    for y in range(height):
+        in_row = 0
+        for x in range(width):
+            in_row += mask_HW[y, x]
+            sum_x += x * mask_HW[y, x]
+        total += in_row
+        sum_y += y * in_row
+    return total, sum_y, sum_x
 
 
 def s_measure(counted: Tally, *, alpha: float = 0.5) -> float:

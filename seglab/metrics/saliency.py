@@ -166,6 +166,8 @@ def _checked(map_HW: np.ndarray, mask_HW: np.ndarray, valid_HW: np.ndarray | Non
         raise ValueError(f"map of type {map_HW.dtype}: expected floats in [0, 1] or uint8 grey values")
     if not valid_HW.all():
         raw_HW = np.where(valid_HW, raw_HW, 0.0)
+    if map_HW.dtype == np.uint8:
+        return raw_HW, np.ascontiguousarray(valid_HW)
     low, high = raw_HW.min(), raw_HW.max()
     if not (low >= -SLACK and high <= 1 + SLACK):  # so written, NaN fails too
         raise ValueError(f"map with values from {low} to {high}: expected numbers in [0, 1], no NaN")

@@ -138,7 +138,7 @@ def test_loss_files_build_and_explain_themselves(name, request):
     lines = text.splitlines()
     assert lines[0].startswith("# ")
     assert "# @package _global_" in lines[:2]
-    assert all("#" in line for line in lines if not line.rstrip().endswith(":"))
+    assert all("#" in line for line in lines if line.strip() and not line.rstrip().endswith(":"))
     section = OmegaConf.to_container(OmegaConf.create(text))["loss"]
     module, _, kind = section.pop("_target_").rpartition(".")
     loss = getattr(__import__(module, fromlist=[kind]), kind)(**section)
