@@ -29,6 +29,7 @@ SETTINGS = [
     "batch_size=16",
     "runtime.device=cpu",
     "runtime.threads=1",
+    "runtime.precision=bf16",
     "runtime.progress=false",
     "eval.every=20",
     "tracker=none",

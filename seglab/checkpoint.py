@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,9 @@ def load(folder: Path) -> dict[str, Any] | None:
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
-            if "Weights only load failed" in str(error) and "Unsupported" in str(error):
-                raise ValueError(f"{path}: refused, it holds more than tensors and plain types: {error}") from error
+            if found := re.search(r"unsupported GLOBAL (\S+)", str(error), flags=re.IGNORECASE):
+                what = f"it names {found.group(1)}, more than tensors and plain types"
+                raise ValueError(f"{path}: refused, {what}; it was not written by seglab") from error
             log.warning("%s cannot be read (%s)", path, str(error).splitlines()[0])
         except (RuntimeError, EOFError, OSError) as error:
             log.warning("%s cannot be read (%s)", path, str(error).splitlines()[0])

@@ -45,9 +45,13 @@ def unknown_key(key: str, command: str) -> str:
         known = sorted({*groups(), *_top_level(command)})
         return f"unknown key '{key}'{nearest(key, known)} (see python -m seglab.{command} --help)"
     parent, _, leaf = key.rpartition(".")
-    known = sorted(_keys_below(parent))
-    if not known and parent.split(".")[0] not in {*groups(), *_top_level(command)}:
-        return unknown_key(parent.split(".")[0], command)
+    options = _keys_below(parent)
+    known = sorted(set().union(*options.values()))
+    group = parent.split(".")[0]
+    if not known and group not in {*groups(), *_top_level(command)}:
+        return unknown_key(group, command)
+    if owners := [option for option, keys in options.items() if leaf in keys and not option.startswith("_")]:
+        return f"unknown key '{key}' here: it belongs to {', '.join(f'{group}={o}' for o in owners)}"
     return f"unknown key '{key}'{nearest(leaf, known, parent)} (see python -m seglab.{command} --help)"
 
 
@@ -62,15 +66,15 @@ def _top_level(command: str) -> set[str]:
     return {str(k) for k in config if k not in ("defaults", "hydra")}
 
 
-def _keys_below(parent: str) -> set[str]:
-    """Keys that any option of the group offers below ``parent``."""
+def _keys_below(parent: str) -> dict[str, set[str]]:
+    """Keys that each option of the group offers below ``parent``."""
     group, _, inner = parent.partition(".")
-    found: set[str] = set()
+    found: dict[str, set[str]] = {}
     for path in sorted((conf_dir() / group).glob("*.yaml")):
         config = OmegaConf.load(path)
         if "@package _global_" in path.read_text(encoding="utf-8").split("\n\n")[0]:
             config = config.get(group, OmegaConf.create())
         node = OmegaConf.select(config, inner) if inner else config
         if OmegaConf.is_dict(node):
-            found |= {str(k) for k in node if k != "defaults" and not str(k).startswith("_")}
+            found[path.stem] = {str(k) for k in node if k != "defaults" and not str(k).startswith("_")}
     return found

@@ -94,11 +94,11 @@ class CAS(nn.Module):
 
 def _options(alpha: float, pairs: str, normalise: bool, regions: str, binary: bool) -> _Options:
     if not 0 <= alpha <= 1:
-        raise ValueError(f"loss.alpha: {alpha}, expected a number in [0, 1]")
+        raise ValueError(f"loss.alpha={alpha}: expected a number in [0, 1]")
     if pairs not in ("once", "ordered"):
-        raise ValueError(f"loss.pairs: {pairs!r}, expected 'once' or 'ordered'")
+        raise ValueError(f"loss.pairs={pairs}: expected 'once' or 'ordered'")
     if regions not in ("all", "foreground"):
-        raise ValueError(f"loss.regions: {regions!r}, expected 'all' or 'foreground'")
+        raise ValueError(f"loss.regions={regions}: expected 'all' or 'foreground'")
     foreground = regions == "foreground"
     return _Options(float(alpha), 1.0 if pairs == "once" else 2.0, bool(normalise), foreground, binary or foreground)
 

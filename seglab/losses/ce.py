@@ -63,9 +63,9 @@ def cross_entropy(
 
 def _check_options(average: str, label_smoothing: float) -> None:
     if average not in ("image", "batch"):
-        raise ValueError(f"loss.average: {average!r}, expected 'image' or 'batch'")
+        raise ValueError(f"loss.average={average}: expected 'image' or 'batch'")
     if not 0 <= label_smoothing < 1:
-        raise ValueError(f"loss.label_smoothing: {label_smoothing}, expected a number in [0, 1)")
+        raise ValueError(f"loss.label_smoothing={label_smoothing}: expected a number in [0, 1)")
 
 
 class CE(nn.Module):

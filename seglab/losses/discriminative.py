@@ -1,4 +1,4 @@
-"""Discriminative loss (De Brabandere et al. 2017, Eqs. 1-4), a comparison loss of the CAS paper.
+"""Discriminative loss (De Brabandere et al. 2017), a comparison loss of the CAS paper.
 
 The channels of the network are an embedding of each pixel, without a softmax: pixels are pulled to within delta_v of
 the mean of their region, means of different regions of an image are pushed 2 * delta_d apart.
@@ -27,7 +27,7 @@ def discriminative_loss(
     beta: float = 1.0,
     gamma: float = 0.001,
 ) -> dict[str, Tensor]:
-    """Discriminative loss, in terms, weights applied, each the mean over images: De Brabandere et al. 2017, Eqs. 1-4.
+    """Discriminative loss, in terms, weights applied, each the mean over images: De Brabandere et al. 2017.
 
     Args:
         embedding_BDHW: network output, any floating type; computed in float32 (float64 for float64).
@@ -81,7 +81,7 @@ def discriminative_loss(
 def _check_options(**options: float) -> None:
     for key, value in options.items():
         if not value >= 0:
-            raise ValueError(f"loss.{key}: {value}, expected a number >= 0")
+            raise ValueError(f"loss.{key}={value}: expected a number >= 0")
 
 
 class Discriminative(nn.Module):

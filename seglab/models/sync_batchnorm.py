@@ -1,7 +1,7 @@
 """Batch-norm over the global batch: W processes compute what one process would on all their images.
 
-torch.nn.SyncBatchNorm does this on CUDA and refuses the CPU; the layer here adds the CPU with the same rule for running
-statistics, so a run on several processes can be compared with a run on one anywhere.
+torch.nn.SyncBatchNorm does this on CUDA and refuses the CPU; the layer here does it on the CPU, with the same rule for
+running statistics, so a run on several processes can be compared with a run on one anywhere.
 
     model = DistributedDataParallel(sync_batchnorm(model))
 """
@@ -31,17 +31,40 @@ class _AllReduceSum(torch.autograd.Function):
         return _AllReduceSum.apply(gradient.contiguous(), ctx.group), None
 
 
-class GlobalBatchNorm(nn.SyncBatchNorm):
-    """Batch-norm whose training statistics are those of all processes' images, on CUDA and on the CPU.
+class GlobalBatchNorm(_BatchNorm):
+    """Batch-norm on the CPU whose training statistics are those of all processes' images.
 
     Parameters, buffers and state dict are those of torch.nn.BatchNorm2d. Processes may hold different numbers of
-    images. In evaluation, or with one process, it is plain batch-norm.
+    images. In evaluation, or with one process, it is plain batch-norm. It is no torch.nn.SyncBatchNorm, because
+    DistributedDataParallel refuses those on the CPU.
+
+    Args:
+        num_features: channels.
+        eps: added to the variance.
+        momentum: share of a batch in the running statistics; None for their plain mean.
+        affine: learn a factor and an offset per channel.
+        track_running_stats: keep running statistics.
+        process_group: processes that share statistics; None for all.
     """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        self.process_group = process_group
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"batch-norm input {tuple(input.shape)}: expected [B, C, ...]")
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalises [B, C, ...]; every process of the group must call it together while training."""
-        if input.is_cuda:
-            return super().forward(input)
         running = dist.is_available() and dist.is_initialized()
         if not self.training or not running or dist.get_world_size(self.process_group) == 1:
             return _BatchNorm.forward(self, input)
@@ -72,7 +95,9 @@ class GlobalBatchNorm(nn.SyncBatchNorm):
 
 
 def sync_batchnorm(model: nn.Module, *, process_group: Any = None) -> nn.Module:
-    """Replaces every batch-norm layer that trains by a `GlobalBatchNorm` with the same tensors.
+    """Replaces every batch-norm layer that trains by one over all processes, with the same tensors.
+
+    The new layers are torch.nn.SyncBatchNorm on CUDA and `GlobalBatchNorm` on the CPU.
 
     Layers that stay in evaluation while the model trains (a frozen encoder's) are left as they are. State-dict keys do
     not change, and neither do the parameter objects, so an optimiser built before keeps working.
@@ -91,8 +116,11 @@ def sync_batchnorm(model: nn.Module, *, process_group: Any = None) -> nn.Module:
 
 
 def _convert(module: nn.Module, process_group: Any) -> nn.Module:
-    if isinstance(module, _BatchNorm) and not isinstance(module, GlobalBatchNorm) and module.training:
-        layer = GlobalBatchNorm(
+    converted = isinstance(module, GlobalBatchNorm | nn.SyncBatchNorm)
+    if isinstance(module, _BatchNorm) and not converted and module.training:
+        place = next((t.device.type for t in (*module.parameters(), *module.buffers())), "cpu")
+        kind = nn.SyncBatchNorm if place == "cuda" else GlobalBatchNorm
+        layer = kind(
             module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats, process_group
         )
         for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):

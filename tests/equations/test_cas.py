@@ -250,7 +250,7 @@ def test_large_logits_equal_float64():
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.5, float("nan")])
 def test_alpha_out_of_range(alpha):
-    with pytest.raises(ValueError, match=rf"loss\.alpha: {alpha}.*\[0, 1\]"):
+    with pytest.raises(ValueError, match=rf"loss\.alpha={alpha}.*\[0, 1\]"):
         CAS(alpha=alpha)
 
 

