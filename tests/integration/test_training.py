@@ -1,4 +1,4 @@
-"""The trainer end to end: it learns, resumes exactly, ignores exchanged masks under CAS, and two processes equal one."""
+"""The trainer end to end: it learns, resumes exactly, ignores exchanged masks under CAS; two processes equal one."""
 
 from __future__ import annotations
 

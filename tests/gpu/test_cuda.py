@@ -1,0 +1,35 @@
+"""What only a CUDA device can show; skipped without one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from seglab.config import compose
+from seglab.losses.cas import cas_loss
+from seglab.train import train
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
+
+@pytest.mark.parametrize("labels", [2, 20])
+def test_cas_on_the_device_equals_the_cpu(labels: int) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 8, 33, 47, requires_grad=True)
+    mask = torch.randint(0, labels, (2, 33, 47))
+    copy = logits.detach().cuda().requires_grad_()
+    one, other = cas_loss(logits, mask), cas_loss(copy, mask.cuda())
+    one.backward()
+    other.backward()
+    assert other.item() == pytest.approx(one.item(), rel=1e-4, abs=1e-6)
+    torch.testing.assert_close(copy.grad.cpu(), logits.grad, rtol=1e-3, atol=1e-8)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_training_on_the_device(tiny, precision: str) -> None:
+    settings = [a for a in tiny if "device" not in a]
+    folder = train(compose("train", [*settings, "runtime.device=cuda", f"runtime.precision={precision}"]))
+    metrics = json.loads((folder / "eval" / "shapes-cas.json").read_text())["metrics"]
+    assert 0 <= metrics["mae"] <= 1
