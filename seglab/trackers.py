@@ -111,6 +111,10 @@ class MLflow(Tracker):
     def start(self, folder: Path, config: dict[str, Any]) -> None:
         """Open the tracker for a run folder."""
         self.mlflow.set_tracking_uri(self.uri)
+        if self.uri.startswith("sqlite") and self.mlflow.get_experiment_by_name(self.experiment) is None:
+            # Beside the runs, not in whatever folder the command was started from.
+            files = (folder.parent.parent / "mlflow").resolve().as_uri()
+            self.mlflow.create_experiment(self.experiment, artifact_location=files)
         self.mlflow.set_experiment(self.experiment)
         self.mlflow.start_run(run_name=folder.name)
         self.mlflow.log_dict(config, "config.yaml")
