@@ -80,6 +80,8 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     data = training_data(cfg)
     model = build_model(cfg, device)
     evaluator = Evaluator(cfg, model, device)
+    if not len(data.val):
+        evaluator.fit(data.val)  # a read-out that needs held-out images says so now, not after the training
     tracker = instantiate(cfg.tracker) if distributed.is_main() else Tracker()
     tracker.start(run.path, plain(cfg))
 

@@ -47,6 +47,30 @@ def test_exchanged_masks_train_the_same_weights(tiny, loss: str, invariant: bool
     assert same(weights(clean), weights(noisy)) is invariant
 
 
+@pytest.mark.parametrize(
+    "option", ["runtime.workers=1", "runtime.deterministic=true", "runtime.progress=false", "runtime.save_minutes=0"]
+)
+def test_options_of_the_runtime_change_no_weight(tiny, option: str) -> None:
+    plain = weights(train(compose("train", tiny)))
+    other = weights(train(compose("train", [*tiny, option, "runtime.rerun=true"])))
+    torch.use_deterministic_algorithms(False)
+    assert same(plain, other)
+
+
+@pytest.mark.parametrize("option", ["runtime.precision=bf16", "runtime.precision=fp16", "runtime.channels_last=false"])
+def test_options_that_round_differently_still_learn(tiny, option: str) -> None:
+    folder = train(compose("train", [*tiny, "schedule.epochs=6", "loss=ce", option]))
+    losses = [row["loss"] for row in rows(folder)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_without_held_out_images_the_channel_must_be_named(tiny) -> None:
+    with pytest.raises(ValueError, match=r"eval\.post\.channel"):
+        train(compose("train", [*tiny, "val=0"]))
+    folder = train(compose("train", [*tiny, "val=0", "eval.post.channel=1"]))
+    assert (folder / "DONE").exists()
+
+
 def test_threads_do_not_break_the_invariance(tiny) -> None:
     settings = [*tiny, "runtime.threads=2", "model.channels=4", "data.size=40"]
     clean, noisy = (train(compose("train", [*settings, f"noise.rate={q}"])) for q in (0, 0.5))
