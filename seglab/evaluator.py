@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from seglab import distributed
 from seglab.data.arrays import ArrayDataset
-from seglab.data.build import test_data
+from seglab.data.build import test_data, test_sets
 from seglab.data.loader import make_loader, shard
 from seglab.data.sample import Batch
 from seglab.forward import forward
@@ -89,7 +89,7 @@ class Evaluator:
             ``{set: {metric: value}}``.
         """
         results = {}
-        for name in dict.fromkeys(self.cfg.data.name if s == "self" else s for s in self.cfg.eval.sets):
+        for name in test_sets(self.cfg):
             dataset = test_data(self.cfg, name)
             metrics = self.score(dataset, name)
             # Every process takes part in adding up, one writes.

@@ -68,7 +68,7 @@ def train(cfg: DictConfig) -> Path:
 def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     """Everything between a started run folder and a finished one, in every process."""
     from seglab import checkpoint
-    from seglab.data.build import plain, training_data
+    from seglab.data.build import check_test_sets, plain, training_data
     from seglab.environment import environment
     from seglab.evaluator import Evaluator
     from seglab.samples import save_samples
@@ -77,6 +77,7 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     from seglab.trainer import Trainer
 
     started = time.perf_counter()
+    check_test_sets(cfg)
     data = training_data(cfg)
     model = build_model(cfg, device)
     evaluator = Evaluator(cfg, model, device)

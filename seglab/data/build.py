@@ -57,6 +57,21 @@ def training_data(cfg: DictConfig) -> TrainingData:
     return TrainingData(clean.with_noise(flipped), val, report)
 
 
+def test_sets(cfg: DictConfig) -> list[str]:
+    """Names of the data sets in ``eval.sets``, ``self`` resolved, each once."""
+    return list(dict.fromkeys(cfg.data.name if name == "self" else name for name in cfg.eval.sets))
+
+
+def check_test_sets(cfg: DictConfig) -> None:
+    """Find the files of all test sets, so that a missing one is told before the training, not after it.
+
+    Raises:
+        ValueError: no such data set, or its files are missing.
+    """
+    for name in test_sets(cfg):
+        instantiate(_data_of(cfg, name).source).items("test")
+
+
 def test_data(cfg: DictConfig, name: str) -> ArrayDataset:
     """The test part of a data set.
 
@@ -67,21 +82,25 @@ def test_data(cfg: DictConfig, name: str) -> ArrayDataset:
     Raises:
         ValueError: no such data set, or its files are missing.
     """
+    return load_part(_data_of(cfg, name), cfg.runtime, "test")
+
+
+def _data_of(cfg: DictConfig, name: str) -> DictConfig:
     if name == cfg.data.name:
-        return load_part(cfg.data, cfg.runtime, "test")
+        return cfg.data
     other = compose("evaluate", ["run=none", f"data={name}"])
     with open_dict(other):
         other.runtime = cfg.runtime
         other.data.size = cfg.data.size
-    return load_part(other.data, other.runtime, "test")
+    return other.data
 
 
 def load_part(data: DictConfig, runtime: DictConfig, part: str) -> ArrayDataset:
     """One part of a data set, decoded once into the cache below ``runtime.outputs``."""
-    source = instantiate(data.source)
+    items = instantiate(data.source).items(part)
     folder = Path(runtime.outputs) / "cache"
     with distributed.main_first():
-        return cache.load(source.items(part), size=data.size, folder=folder, workers=runtime.workers)
+        return cache.load(items, size=data.size, folder=folder, workers=runtime.workers)
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

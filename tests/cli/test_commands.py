@@ -118,6 +118,10 @@ def test_missing_data_root_says_what_to_put_where(command, tiny, tmp_path) -> No
     assert "DUTS-TR" in result.stderr
     assert "runtime.data_root" in result.stderr
     assert "Traceback" not in result.stderr
+    test_set = command("train", *tiny, "eval.sets=[shapes,ecssd]", f"runtime.data_root={tmp_path / 'nowhere'}")
+    assert test_set.returncode == 1
+    assert "data=ecssd" in test_set.stderr
+    assert "epoch 1" not in test_set.stderr
 
 
 def test_wheel_runs_in_an_empty_folder(tmp_path) -> None:
