@@ -9,15 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from seglab.cli import setup_logging
 from seglab.config import compose
 from seglab.data.build import test_data
-from seglab.data.grid import save_grid
 from seglab.evaluate import trained_evaluator
 from seglab.run import Run
+from seglab.samples import save_comparison
 from seglab.train import train
 
 SETTINGS = ["data=shapes", "data.size=64", "schedule.epochs=15", "runtime.device=cpu", "eval.every=1000"]
@@ -31,7 +30,6 @@ def main() -> None:
     started = time.perf_counter()
     runs = {(loss, rate): Run(train(config(loss, rate))) for loss, rate in RUNS}
     scores = {key: run.read_json("eval/shapes-cas.json")["metrics"] for key, run in runs.items()}
-    GRID.parent.mkdir(parents=True, exist_ok=True)
     draw(runs)
     sys.stdout.write(report(scores, time.perf_counter() - started))
 
@@ -41,19 +39,11 @@ def config(loss: str, rate: float):
 
 
 def draw(runs: dict[tuple[str, float], Run]) -> None:
-    dataset = test_data(config("cas", 0.0), "shapes")
-    batch = dataset.__getitems__(list(range(8)))
-    columns = {
-        "image": [np.moveaxis(image, 0, -1) for image in batch["image"].numpy()],
-        "true mask": [mask for mask in batch["mask"].numpy()],
+    evaluators = {
+        f"{loss} noise {rate:g}": trained_evaluator(run, config(loss, rate), torch.device("cpu"))
+        for (loss, rate), run in runs.items()
     }
-    for (loss, rate), run in runs.items():
-        evaluator = trained_evaluator(run, config(loss, rate), torch.device("cpu"))
-        evaluator.model.eval()
-        with torch.inference_mode():
-            maps = evaluator.post(evaluator.model(batch["image"])).numpy()
-        columns[f"{loss} noise {rate:g}"] = list(maps)
-    save_grid(columns, GRID)
+    save_comparison(evaluators, test_data(config("cas", 0.0), "shapes"), GRID, rows=range(8))
 
 
 def report(scores: dict[tuple[str, float], dict[str, float]], seconds: float) -> str:

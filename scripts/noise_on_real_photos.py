@@ -13,6 +13,7 @@ import logging
 import statistics
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 from seglab.cli import setup_logging
 from seglab.config import compose
@@ -73,6 +74,25 @@ def cell(values: list[float]) -> str:
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 
+def draw(data: str) -> str:
+    """The first seed's networks on six test images."""
+    import torch
+
+    from seglab.data.build import test_data
+    from seglab.evaluate import trained_evaluator
+    from seglab.samples import save_comparison
+
+    cfg = compose("train", overrides(data, "cas", 0.0, 0))
+    evaluators = {}
+    for loss, rate in (("ce", 0.0), ("ce", 0.3), ("ce", 0.5), ("cace", 0.5), ("cas", 0.5)):
+        one = compose("train", overrides(data, loss, rate, 0))
+        evaluators[f"{loss.upper()} noise {rate:g}"] = trained_evaluator(Run.for_config(one), one, torch.device("cpu"))
+    path = Path(cfg.runtime.outputs) / "figures" / f"noise-{data}.png"
+    dataset = test_data(cfg, data)
+    rows = range(0, len(dataset), len(dataset) // 6)[:6]
+    return str(save_comparison(evaluators, dataset, path, rows=rows))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, one CPU thread each")
@@ -82,7 +102,7 @@ def main() -> None:
         for done, folder in enumerate(pool.map(train_one, sorted(jobs, key=lambda j: j[-1])), start=1):
             sys.stderr.write(f"{done}/{len(jobs)} {folder}\n")
     for data in SETS:
-        sys.stdout.write(f"\n### {data}\n\n{table(data)}\n")
+        sys.stdout.write(f"\n### {data}\n\n{table(data)}\n\n{draw(data)}\n")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""Sample grids: image, mask, probability, prediction, to look at while a run trains."""
+"""Grids to look at: image, mask, maps, prediction."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglab.data.grid import save_grid
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from seglab.data.arrays import ArrayDataset
     from seglab.evaluator import Evaluator
 
@@ -24,18 +27,43 @@ def save_samples(evaluator: Evaluator, dataset: ArrayDataset, path: Path, *, cou
     Returns:
         ``path``.
     """
+    rows = range(min(count, len(dataset)))
+    maps = maps_of(evaluator, dataset, rows)
+    columns = {**_given(dataset, rows), "map": maps, "map > 2 mean": [m > 2 * m.mean() for m in maps]}
+    return save_grid(columns, path)
+
+
+def save_comparison(
+    evaluators: Mapping[str, Evaluator], dataset: ArrayDataset, path: Path, *, rows: Sequence[int]
+) -> Path:
+    """Draw images with their masks and the maps of several networks side by side.
+
+    Args:
+        evaluators: column title -> a network with its fitted read-out.
+        dataset: where the images are.
+        path: PNG file to write.
+        rows: positions of the images to draw.
+
+    Returns:
+        ``path``.
+    """
+    columns = {title: maps_of(evaluator, dataset, rows) for title, evaluator in evaluators.items()}
+    return save_grid({**_given(dataset, rows), **columns}, path)
+
+
+def maps_of(evaluator: Evaluator, dataset: ArrayDataset, rows: Sequence[int]) -> list[np.ndarray]:
+    """Saliency maps, float32 [S,S] in 0..1, of some images of a data set."""
     import torch
 
-    rows = range(min(count, len(dataset)))
-    batch = dataset.__getitems__(list(rows))
+    from seglab.forward import forward
+
     evaluator.model.eval()
     with torch.inference_mode():
-        maps = evaluator.post(evaluator.model(batch["image"].to(evaluator.device)).float()).cpu().numpy()
-    columns = {
-        "image": [batch["image"][i].permute(1, 2, 0).numpy() for i in rows],
-        "mask": [dataset.mask(i) for i in rows],
-        "map": list(maps),
-        "map > 2 mean": [m > 2 * m.mean() for m in maps],
-    }
-    save_grid(columns, path)
-    return path
+        batch = dataset.__getitems__(list(rows))
+        logits, _ = forward(evaluator.model, batch, runtime=evaluator.cfg.runtime, device=evaluator.device)
+        return list(evaluator.post(logits).cpu().numpy())
+
+
+def _given(dataset: ArrayDataset, rows: Sequence[int]) -> dict[str, list[np.ndarray]]:
+    images = dataset.__getitems__(list(rows))["image"].permute(0, 2, 3, 1).numpy()
+    return {"image": list(images), "mask": [dataset.mask(i) for i in rows]}

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab import distributed
 from seglab.cli import Stopped, run_command
@@ -68,7 +68,7 @@ def train(cfg: DictConfig) -> Path:
 def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     """Everything between a started run folder and a finished one, in every process."""
     from seglab import checkpoint
-    from seglab.data.build import check_test_sets, plain, training_data
+    from seglab.data.build import check_test_sets, training_data
     from seglab.environment import environment
     from seglab.evaluator import Evaluator
     from seglab.samples import save_samples
@@ -84,7 +84,7 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     if not len(data.val):
         evaluator.fit(data.val)  # a read-out that needs held-out images says so now, not after the training
     tracker = instantiate(cfg.tracker) if distributed.is_main() else Tracker()
-    tracker.start(run.path, plain(cfg))
+    tracker.start(run.path, OmegaConf.to_container(cfg, resolve=True))
 
     def validate(epoch: int) -> dict[str, float]:
         done = epoch + 1

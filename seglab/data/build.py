@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from seglab import distributed
 from seglab.config import compose
@@ -101,8 +101,3 @@ def load_part(data: DictConfig, runtime: DictConfig, part: str) -> ArrayDataset:
     folder = Path(runtime.outputs) / "cache"
     with distributed.main_first():
         return cache.load(items, size=data.size, folder=folder, workers=runtime.workers)
-
-
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A resolved copy of a config as plain types."""
-    return OmegaConf.to_container(cfg, resolve=True)
