@@ -22,12 +22,20 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     Args:
         folder: run folder.
         state: tensors, numbers, strings, lists and dicts.
+
+    Raises:
+        ValueError: the file cannot be written.
     """
     temporary, last, previous = folder / "last.pt.tmp", folder / "last.pt", folder / "previous.pt"
-    with open(temporary, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # a full disk: torch's writer answers with a RuntimeError
+        temporary.unlink(missing_ok=True)
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{last}: cannot be written ({reason}); is the disk full? The one before is kept") from error
     if last.exists():
         # A hard link first: at no moment is there neither a last.pt nor a previous.pt.
         previous.unlink(missing_ok=True)

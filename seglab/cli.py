@@ -24,8 +24,8 @@ EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: a scheduler may start the same c
 log = logging.getLogger("seglab")
 
 
-class Stopped(Exception):
-    """A signal asked the run to stop; its state is saved."""
+class Stopped(BaseException):
+    """A signal asked the run to stop; what is saved is whole. No ``Exception``, so a sweep stops with its run."""
 
 
 def run_command(command: str, task: Callable[[DictConfig], Path | None], prepare: Callable | None = None) -> None:
@@ -45,7 +45,8 @@ def run_command(command: str, task: Callable[[DictConfig], Path | None], prepare
         sys.stdout.write(help_page(command))
         return
     setup_logging()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _stop)
     # With this flag Hydra raises its errors instead of printing a cut traceback, and we can word them.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
@@ -63,21 +64,36 @@ def run_command(command: str, task: Callable[[DictConfig], Path | None], prepare
 def _hydra_main(command: str, task: Callable[[DictConfig], Path | None]) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from seglab.config import conf_dir, finalise
+
+    failures: list[tuple[str, Exception]] = []
 
     def job(cfg: DictConfig) -> str | None:
         hydra_cfg = HydraConfig.get()
         with open_dict(cfg):
             cfg.pop("hydra", None)
-        finalise(cfg, dict(hydra_cfg.runtime.choices), list(hydra_cfg.overrides.task))
-        folder = task(cfg)
+        overrides = list(hydra_cfg.overrides.task)
+        try:
+            finalise(cfg, dict(hydra_cfg.runtime.choices), overrides)
+            folder = task(cfg)
+        except Exception as error:
+            if hydra_cfg.mode is RunMode.MULTIRUN and not hydra_cfg.launcher._target_.endswith("BasicLauncher"):
+                raise  # another process: Hydra carries the error home
+            # A sweep goes on with its other runs; the messages are ours to word, so Hydra need not see the error.
+            failures.append((" ".join(overrides), error))
+            return None
         if folder is not None and is_main():
             sys.stdout.write(f"{folder}\n")
             sys.stdout.flush()
         return str(folder) if folder else None
 
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(job)()
+    for overrides, error in failures[:-1]:
+        sys.stderr.write(f"seglab: {overrides}\nseglab: {_message(error, command)}\n")
+    if failures:
+        raise failures[-1][1]
 
 
 def setup_logging() -> None:
@@ -99,9 +115,15 @@ def _message(error: Exception, command: str) -> str:
         from seglab.explain import explain
 
         return explain(error, command)
-    if isinstance(error, ValueError | FileNotFoundError) or type(error).__name__ == "OutOfMemoryError":
+    if type(error).__name__ == "OutOfMemoryError":
+        return f"out of memory: {error}. Try a smaller batch_size or data.size, accumulate=2, or runtime.precision=bf16"
+    if isinstance(error, ValueError | OSError):
         return str(error)
     return "".join(traceback.format_exception(error)).rstrip()
+
+
+def _stop(number: int, _frame: object) -> None:
+    raise Stopped(f"stopped by {signal.Signals(number).name}; start the same command to go on")
 
 
 def _exit(message: str, code: int) -> None:

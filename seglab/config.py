@@ -5,11 +5,13 @@ One runnable line: ``python -c "from seglab.config import compose; print(compose
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from seglab.run import Run
 from seglab.targets import check_targets
 from seglab.words import nearest
 
@@ -77,18 +79,26 @@ def finalise(cfg: DictConfig, choices: Mapping[str, str | None], overrides: list
     """
     check_added_keys(cfg, overrides)
     cfg.name = "-".join(str(choices[group]) for group in ("data", "model", "loss") if group in choices)
+    if "typed" in cfg:
+        cfg.typed = [override.split("=")[0].lstrip("+") for override in overrides]
     check_values(cfg)
     check_targets(cfg)
+    if OmegaConf.select(cfg, "init.run"):
+        # However it was typed, it is one experiment: identity() looks at the folder's name.
+        cfg.init.run = str(Run.find(cfg.init.run, cfg.runtime.outputs).path)
     return cfg
 
 
 def check_added_keys(cfg: DictConfig, overrides: list[str]) -> None:
-    """Refuse ``+key=value`` where nobody would read the key; constructors check their own arguments."""
+    """Refuse ``+key=value`` and ``++key=value`` where nobody reads the key; constructors check their own arguments."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from seglab.explain import known_key
 
     for override in OverridesParser.create().parse_overrides(overrides):
         key = override.key_or_group
-        if not override.is_add() or "/" in key or (conf_dir() / key).is_dir():
+        added = override.is_add() or override.is_force_add()
+        if not added or "/" in key or (conf_dir() / key).is_dir() or known_key(key):
             continue
         parent, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, parent) if parent else cfg
@@ -99,24 +109,43 @@ def check_added_keys(cfg: DictConfig, overrides: list[str]) -> None:
 
 
 def check_values(cfg: DictConfig) -> None:
-    """Check the numbers that belong to no constructor.
+    """Check the values that belong to no constructor.
 
     Raises:
         ValueError: naming the key, its value and what is expected.
     """
-    for key in ("batch_size", "accumulate", "data.size"):
-        value = OmegaConf.select(cfg, key, default=1)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{key}={value}: expected a whole number, 1 or more")
-    seed, val = (OmegaConf.select(cfg, key, default=0) for key in ("seed", "val"))
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"seed={seed}: expected a whole number, 0 or more")
-    if not isinstance(val, int | float) or not 0 <= val < 1:
-        raise ValueError(f"val={val}: expected a share of the training images, 0 <= val < 1")
-    for key, offered in {
-        "runtime.precision": ("fp32", "bf16", "fp16"),
-        "eval.resolution": ("network", "original"),
-    }.items():
+    for key, (fits, expected) in RULES.items():
         value = OmegaConf.select(cfg, key)
-        if value is not None and value not in offered:
-            raise ValueError(f"{key}={value}: expected one of {', '.join(offered)}")
+        if value is not None and not fits(value):
+            raise ValueError(f"{key}={value}: expected {expected}")
+
+
+def _whole(low: int) -> tuple[Callable[[Any], bool], str]:
+    return lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= low, f"a whole number, {low} or more"
+
+
+def _number(fits: Callable[[float], bool], expected: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda v: isinstance(v, int | float) and not isinstance(v, bool) and fits(v), expected
+
+
+def _one_of(*offered: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda v: v in offered, f"one of {', '.join(offered)}"
+
+
+RULES = {
+    "seed": _whole(0),
+    "batch_size": _whole(1),
+    "accumulate": _whole(1),
+    "val": _number(lambda v: 0 <= v < 1, "a share of the training images, 0 <= val < 1"),
+    "count": _whole(1),
+    "data.size": _whole(1),
+    "model.channels": _whole(2),
+    "optim.lr": _number(lambda v: v > 0, "a number above 0"),
+    "eval.resolution": _one_of("network", "original"),
+    "eval.batch_size": _whole(1),
+    "eval.every": _whole(1),
+    "runtime.precision": _one_of("fp32", "bf16", "fp16"),
+    "runtime.workers": _whole(0),
+    "runtime.threads": _whole(1),
+    "runtime.save_minutes": _number(lambda v: v >= 0, "a number of minutes, 0 or more"),
+}

@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from seglab import distributed
 from seglab.cli import run_command
-from seglab.config import compose
 from seglab.run import Run
+from seglab.targets import check_targets
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ def trained_evaluator(run: Run, cfg: DictConfig, device: torch.device) -> Evalua
     from seglab.train import build_model
 
     weights = checkpoint.load_weights(run.path / "model.safetensors")
-    model = build_model(cfg, device)
+    model = build_model(cfg, device).eval()
     load_run_weights(model, weights)
     evaluator = Evaluator(cfg, model, device)
     evaluator.post.load(run.read_json("post.json"))
@@ -73,19 +73,29 @@ def trained_evaluator(run: Run, cfg: DictConfig, device: torch.device) -> Evalua
 
 
 def merged(trained: DictConfig, cfg: DictConfig) -> DictConfig:
-    """The run's config with what was typed now: the run's own settings hold unless others were given."""
-    default = raw(compose("evaluate", ["run=none", f"data={choice(cfg)}"]))
-    typed, base = raw(cfg), raw(trained)
-    if choice(cfg) != choice(trained):
-        base["data"] = default["data"]
-        base["eval"]["sets"] = default["eval"]["sets"]
+    """The run's config with what was typed now: the run's own settings hold unless others were typed.
+
+    Raises:
+        ValueError: another task than the run's.
+    """
     if cfg.eval.task != trained.eval.task:
-        base["eval"] = default["eval"]
-    for part in ("data", "eval"):
-        base[part] = keep_typed(default[part], typed=typed[part], base=base[part])
-    base["runtime"] = typed["runtime"]
-    base["init"] = dict.fromkeys(base["init"])  # the weights come from the run, nothing is downloaded
-    return OmegaConf.create(base)
+        raise ValueError(f"data={choice(cfg)}: its task is {cfg.eval.task}, that of the run is {trained.eval.task}")
+    now, whole = raw(cfg), raw(trained)
+    precision = whole["runtime"]["precision"]
+    whole["runtime"] = now["runtime"]
+    if "runtime.precision" not in cfg.typed:
+        whole["runtime"]["precision"] = precision
+    if choice(cfg) != choice(trained):
+        whole["data"], whole["eval"]["sets"] = now["data"], now["eval"]["sets"]
+    for key in cfg.typed:
+        # A group such as eval/protocol is typed with a slash and lies where its name says.
+        path = key.split("@")[0].replace("/", ".").split(".")
+        if path[0] == "eval" or (path[0] == "data" and len(path) > 1):
+            _put(whole, path, _get(now, path))
+    whole["init"] = dict.fromkeys(whole["init"])  # the weights come from the run, nothing is downloaded
+    result = OmegaConf.create(whole)
+    check_targets(result)  # a run folder may come from elsewhere
+    return result
 
 
 def raw(cfg: DictConfig) -> dict[str, Any]:
@@ -93,22 +103,21 @@ def raw(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(cfg, resolve=False)
 
 
+def _get(node: dict[str, Any], path: list[str]) -> Any:
+    for key in path:
+        node = node[key]
+    return node
+
+
+def _put(node: dict[str, Any], path: list[str], value: Any) -> None:
+    for key in path[:-1]:
+        node = node.setdefault(key, {})
+    node[path[-1]] = value
+
+
 def choice(cfg: DictConfig) -> str:
     """The YAML file of ``conf/data`` a config was composed with: the first part of its name."""
     return cfg.name.split("-")[0]
-
-
-def keep_typed(default: Any, *, typed: Any, base: Any) -> Any:
-    """Three-way merge of plain values: ``typed`` where it differs from ``default``, else ``base``.
-
-    Args:
-        default: what the YAML files say.
-        typed: the same with the overrides of this command line.
-        base: what the run was made with.
-    """
-    if isinstance(typed, dict) and isinstance(default, dict) and isinstance(base, dict):
-        return {k: keep_typed(default.get(k), typed=v, base=base.get(k, v)) for k, v in typed.items()}
-    return base if typed == default else typed
 
 
 def complete(arguments: list[str]) -> list[str]:
@@ -123,10 +132,21 @@ def complete(arguments: list[str]) -> list[str]:
     given = dict(a.split("=", 1) for a in arguments if "=" in a)
     if "run" not in given:
         raise ValueError("run is missing: python -m seglab.evaluate run=<run folder, name or id>")
+    if "," in given["run"]:
+        raise ValueError(f"run={given['run']}: one run at a time; sweep the other keys, or call the command again")
     trained = Run.find(given["run"], given.get("runtime.outputs", "outputs")).config()
+    added = []
     if "data" not in given:
-        return [f"data={choice(trained)}", *arguments]
-    return arguments if "data.size" in given else [*arguments, f"data.size={trained.data.size}"]
+        added.append(f"data={choice(trained)}")
+    elif "data.size" not in given:
+        added.append(f"data.size={trained.data.size}")
+    typed_folders = any(key.startswith("data.images") or key.startswith("data.source.images") for key in given)
+    if typed_folders and not any(key in given for key in SPLITS):
+        added.append("data.source.split=test")  # somebody's folder, to be scored whole
+    return [*arguments, *added]
+
+
+SPLITS = ("data.source.split", "data.split", "data.source.test_list", "data.test_list")
 
 
 if __name__ == "__main__":

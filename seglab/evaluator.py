@@ -6,13 +6,12 @@ image (CAS section 4.2).
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
@@ -21,12 +20,14 @@ from tqdm import tqdm
 
 from seglab import distributed
 from seglab.data.arrays import ArrayDataset
-from seglab.data.build import test_data, test_sets
+from seglab.data.build import data_of, test_data, test_sets
 from seglab.data.loader import make_loader, shard
 from seglab.data.sample import Batch
 from seglab.forward import forward
+from seglab.identity import resolved
 from seglab.run import Run, write_atomic
 from seglab.targets import instantiate
+from seglab.words import nearest
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,8 @@ class Evaluator:
         self.model.eval()
         rank, world, size = distributed.rank(), distributed.world(), self.cfg.eval.batch_size
         batches = shard(len(dataset), batch_size=size, rank=rank, world=world)
-        loader = make_loader(dataset, batches, workers=self.cfg.runtime.workers)
+        pinned = self.device.type == "cuda"
+        loader = make_loader(dataset, batches, workers=self.cfg.runtime.workers, pin_memory=pinned)
         quiet = None if distributed.is_main() and self.cfg.runtime.progress else True
         for batch in tqdm(loader, desc=desc, unit="batch", leave=False, disable=quiet):
             logits, moved = forward(self.model, batch, runtime=self.cfg.runtime, device=self.device)
@@ -78,9 +80,23 @@ class Evaluator:
                 continue
             for row, index in enumerate(batch["index"].tolist()):
                 _, mask = dataset.original(index)
-                whole = F.interpolate(logits[row : row + 1], mask.shape, mode="bilinear", align_corners=False)
-                metrics.update_one(self.post(whole)[0], torch.from_numpy(np.ascontiguousarray(mask)), index)
+                small = self.post(logits[row : row + 1])[:, None]
+                whole = F.interpolate(small, mask.shape, mode="bilinear", align_corners=False)[0, 0]
+                metrics.update_one(whole, torch.from_numpy(mask.astype(np.int64)), index)
         return metrics
+
+    def check_watch(self) -> None:
+        """Refuse a name in ``eval.watch`` that the metrics do not compute, before any training.
+
+        Raises:
+            ValueError: naming it and what is offered.
+        """
+        metrics = instantiate(self.cfg.eval.metrics)
+        metrics.update(torch.zeros(1, 8, 8), torch.ones(1, 8, 8, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+        offered = sorted(metrics.compute()) if distributed.world() == 1 else sorted(metrics.names)
+        for name in self.cfg.eval.watch:
+            if name not in offered:
+                raise ValueError(f"eval.watch={name}: no such metric{nearest(name, offered)}")
 
     def run(self, run: Run) -> dict[str, dict[str, float]]:
         """Score the model on every set of ``eval.sets`` and write ``eval/<set>-<protocol>.json`` with its CSV.
@@ -108,35 +124,41 @@ class Evaluator:
         rows: list[dict[str, float]],
         curves: dict[str, np.ndarray],
     ) -> None:
-        """Write one set's numbers, each beside the protocol it was measured by."""
-        protocol = self.cfg.eval.protocol
-        suffix = "" if self.cfg.eval.resolution == "network" else f"-{self.cfg.eval.resolution}"
-        stem = f"eval/{name}-{protocol.name}{suffix}"
-        content = {
-            "set": name,
-            "images": len(dataset),
+        """Write one set's numbers, each beside what it was measured by; numbers of other settings are not overwritten.
+
+        Raises:
+            ValueError: a file of that name holds numbers of other settings.
+        """
+        stem = result_stem(self.cfg, name)
+        content = {"set": name, "images": len(dataset), **self.settings(name), "metrics": values}
+        there = run.read_json(f"{stem}.json") or {}
+        if other := [key for key in self.settings(name) if key in there and there[key] != content[key]]:
+            raise ValueError(
+                f"{run.path / stem}.json holds numbers measured with other settings ({', '.join(other)}); give this "
+                "measurement a name of its own: eval.protocol.name=<name>"
+            )
+        run.write_json(f"{stem}.json", content)
+        names = pd.DataFrame({"id": dataset.ids})
+        table = names.join(pd.DataFrame(rows).set_index("index")) if rows else names
+        write_atomic(run.path / f"{stem}.csv", table.to_csv(index=False))
+        write_atomic(run.path / f"{stem}-curves.csv", pd.DataFrame(curves).to_csv(index=False))
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """Everything a number depends on besides weights and images, as plain types."""
+        protocol = instantiate(self.cfg.eval.protocol).to_dict()
+        protocol.pop("mask_above")  # masks are cut when they are read: source.threshold is the rule that was applied
+        whole = OmegaConf.create({"data": data_of(self.cfg, name), "runtime": self.cfg.runtime})
+        return {
             "resolution": self.cfg.eval.resolution,
             "size": self.cfg.data.size,
-            "protocol": OmegaConf.to_container(protocol, resolve=True),
+            "precision": self.cfg.runtime.precision,
+            "protocol": protocol,
+            "source": resolved(whole)["data"]["source"],
             "post": self.post.state(),
-            "metrics": values,
         }
-        run.write_json(f"{stem}.json", content)
-        write_atomic(run.path / f"{stem}.csv", to_csv(rows, dataset.ids))
-        table = [dict(zip(curves, values, strict=True)) for values in zip(*curves.values(), strict=True)]
-        write_atomic(run.path / f"{stem}-curves.csv", _csv(list(curves), table))
 
 
-def to_csv(rows: list[dict[str, float]], ids: list[str]) -> str:
-    """Per-image values as CSV, in the order of the data set."""
-    names = [k for k in rows[0] if k != "index"] if rows else []
-    ordered = sorted(rows, key=lambda r: r["index"])
-    return _csv(["id", *names], [{"id": ids[int(row["index"])]} | {k: row[k] for k in names} for row in ordered])
-
-
-def _csv(names: list[str], rows: list[dict[str, Any]]) -> str:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
+def result_stem(cfg: DictConfig, name: str) -> str:
+    """Path below the run folder, without suffix, of the numbers of one test set."""
+    resolution = "" if cfg.eval.resolution == "network" else f"-{cfg.eval.resolution}"
+    return f"eval/{name}-{cfg.eval.protocol.name}{resolution}"

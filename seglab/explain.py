@@ -43,6 +43,8 @@ def unknown_key(key: str, command: str) -> str:
     """Message for a key that the command does not read."""
     if "/" in key or "." not in key:
         known = sorted({*groups(), *_top_level(command)})
+        if key in known:
+            return f"'{key}' cannot be changed so in seglab.{command} (see python -m seglab.{command} --help)"
         return f"unknown key '{key}'{nearest(key, known)} (see python -m seglab.{command} --help)"
     parent, _, leaf = key.rpartition(".")
     options = _keys_below(parent)
@@ -78,3 +80,11 @@ def _keys_below(parent: str) -> dict[str, set[str]]:
         if OmegaConf.is_dict(node):
             found[path.stem] = {str(k) for k in node if k != "defaults" and not str(k).startswith("_")}
     return found
+
+
+def known_key(key: str) -> bool:
+    """Whether some command or some option of a group has this key."""
+    parent, _, leaf = key.rpartition(".")
+    if not parent:
+        return any(leaf in _top_level(path.stem) for path in conf_dir().glob("*.yaml"))
+    return any(leaf in keys for keys in _keys_below(parent).values())

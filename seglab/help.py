@@ -50,21 +50,26 @@ def _defaults(path: Path) -> list[tuple[str, str]]:
 
 
 def _group(folder: Path, group: str, default: str) -> list[str]:
+    """The options of a group, the default first, each with those of its keys that were not shown before."""
     lines = [f"{group}=..."]
-    options = sorted(p for p in folder.glob("*.yaml") if not p.stem.startswith("_"))
-    for path in options:
+    prefix = f"{group.replace('/', '.')}."
+    bases = sorted(folder.glob("_*.yaml"))
+    shown = {_name(line) for path in bases for line in _keys(path, prefix)}
+    options = [p for p in folder.glob("*.yaml") if not p.stem.startswith("_")]
+    for path in sorted(options, key=lambda p: (p.stem != default, p.stem)):
         mark = "  (default)" if path.stem == default else ""
         lines.append(f"  {path.stem:<{WIDTH - 2}}{first_comment(path)}{mark}")
-    shown: set[str] = set()
-    # Data sets differ in their facts, not in their keys: the bases that they share are shown instead.
-    bases = sorted(folder.glob("_*.yaml"))
-    shown_files = [*(p for p in options if p.stem == default), *bases] if bases else options
-    for path in sorted(shown_files, key=lambda p: p.stem != default):
-        for line in _keys(path, f"{group.replace('/', '.')}."):
-            if (key := line.split("=")[0].strip()) not in shown:
-                shown.add(key)
+        for line in _keys(path, prefix):
+            if _name(line) not in shown:
+                shown.add(_name(line))
                 lines.append(line)
-    return lines
+    if bases:
+        lines.append("  all of them")
+    return lines + [line for path in bases for line in _keys(path, prefix)]
+
+
+def _name(line: str) -> str:
+    return line.split("=")[0].strip()
 
 
 def _keys(path: Path, prefix: str) -> list[str]:

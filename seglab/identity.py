@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,17 +16,31 @@ from omegaconf import DictConfig, OmegaConf
 SCHEMA = 1
 """Raised when code changes what a config means, so that old and new runs never share a folder."""
 
-NOT_IDENTITY = frozenset({"hydra", "runtime", "eval", "tracker", "launch", "name", "count"})
+NOT_IDENTITY = frozenset({"hydra", "runtime", "eval", "tracker", "launch", "name", "count", "typed"})
 """Top-level keys that do not change the trained weights."""
+
+ARITHMETIC = ("precision", "sync_batchnorm")
+"""Keys of ``runtime`` that do."""
 
 
 def identity(cfg: DictConfig) -> str:
     """SHA-256 (hex) of everything in a config that changes the trained weights.
 
-    Interpolations are resolved with the values of ``runtime`` masked, so the folder of the data on one machine
-    does not matter, while a value spelled directly and one reached by interpolation count as equal.
-    ``about`` (prose) is left out at every level; ``0`` and ``0.0`` are one number.
+    Interpolations are resolved with the values of ``runtime`` masked, so the folder of the data on one machine does
+    not matter, while a value spelled directly and one reached by interpolation count as equal. Prose (``about``) and
+    ``test_sets`` are left out at every level; ``0`` and ``0.0`` are one number; of ``init.run`` the name counts, not
+    the place. Of ``runtime`` only what changes the arithmetic is in.
     """
+    content = resolved(cfg)
+    content |= {f"runtime.{key}": cfg.runtime[key] for key in ARITHMETIC if key in cfg.runtime}
+    if content.get("init", {}).get("run"):
+        content["init"]["run"] = Path(content["init"]["run"]).name
+    text = json.dumps({"schema": SCHEMA, "config": _canonical(content)}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The settings that count, as plain types, without anything that differs between machines."""
     masked = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
     if "runtime" in masked:
         for key in masked.runtime:
@@ -34,13 +49,12 @@ def identity(cfg: DictConfig) -> str:
         masked.pop(key, None)
     content = OmegaConf.to_container(masked, resolve=True)
     content.pop("runtime", None)
-    text = json.dumps({"schema": SCHEMA, "config": _canonical(content)}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _canonical(content)
 
 
 def _canonical(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(k): _canonical(v) for k, v in value.items() if k != "about"}
+        return {str(k): _canonical(v) for k, v in value.items() if k not in ("about", "test_sets")}
     if isinstance(value, list):
         return [_canonical(v) for v in value]
     if isinstance(value, float) and value.is_integer():

@@ -12,6 +12,7 @@ import difflib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,11 @@ class Run:
     @classmethod
     def for_config(cls, cfg: DictConfig) -> Run:
         """The folder that belongs to a config; equal settings give the same one, however they were spelled."""
-        rate = float(cfg.noise.rate)
-        parts = [cfg.name, *([f"q{rate:g}"] if rate else []), f"s{cfg.seed}", identity(cfg)[:SHORT]]
-        return cls(Path(cfg.runtime.outputs) / "runs" / "-".join(parts))
+        rate, short = float(cfg.noise.rate), identity(cfg)[:SHORT]
+        parts = [cfg.name, *([f"q{rate:g}"] if rate else []), f"s{cfg.seed}", short]
+        root = Path(cfg.runtime.outputs) / "runs"
+        # The same settings may have been reached by other names, e.g. loss=cas_released and loss=cas loss.alpha=0.5.
+        return cls(next(iter(sorted(root.glob(f"*-{short}"))), root / "-".join(parts)))
 
     @classmethod
     def find(cls, wanted: str, outputs: str) -> Run:
@@ -86,6 +89,8 @@ class Run:
         """Forget what was trained, so that the run starts over."""
         for name in ("last.pt", "previous.pt", "log.jsonl", "model.safetensors", "post.json"):
             (self.path / name).unlink(missing_ok=True)
+        for name in ("eval", "samples"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def mark(self, name: str, text: str) -> None:
         """Write ``DONE`` or ``FAILED``."""

@@ -16,8 +16,17 @@ from omegaconf import DictConfig, ListConfig
 
 from seglab.words import nearest
 
-ALLOWED_MODULES = ("seglab.", "torch.nn.", "torch.optim.", "torchvision.models.", "segmentation_models_pytorch.")
-"""Modules whose callables a config may name. Loaders of pickles live in none of them."""
+ALLOWED_MODULES = (
+    *(f"seglab.{room}." for room in ("data", "losses", "metrics", "models", "post", "schedule", "trackers")),
+    "torch.nn.",
+    "torch.optim.",
+    "torchvision.models.",
+    "segmentation_models_pytorch.",
+)
+"""Modules whose callables a config may name."""
+
+LOADERS = frozenset({"from_pretrained", "load_state_dict_from_url", "load"})
+"""Names inside those modules that read files of a kind that can carry code."""
 
 
 def check_targets(cfg: DictConfig) -> None:
@@ -28,7 +37,7 @@ def check_targets(cfg: DictConfig) -> None:
     """
     for path, node in _targets(cfg, ""):
         target = locate(node._target_, key=f"{path}._target_")
-        keys = {str(k) for k in node if not str(k).startswith("_")}
+        keys = {str(k) for k in node if str(k) not in ("_target_", "_partial_")}
         _check_signature(target, keys, path, partial=bool(node.get("_partial_", False)))
 
 
@@ -61,7 +70,8 @@ def locate(target: str, *, key: str) -> Any:
 
     allowed = (*ALLOWED_MODULES, *plugin_modules())
     refusal = f"{key}={target}: not allowed; a config may call only {', '.join(a + '*' for a in allowed)}"
-    if not target.startswith(allowed):
+    names = target.split(".")
+    if not target.startswith(allowed) or names[-1].startswith("_") or names[-1] in LOADERS:
         raise ValueError(refusal)
     try:
         found = get_object(target)
@@ -107,4 +117,6 @@ def instantiate(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, ValueError):
             raise error.__cause__ from None
+        if isinstance(error.__cause__, TypeError | AttributeError):  # a word where a number belongs, for example
+            raise ValueError(f"{node._get_full_key(None)}: {error.__cause__}") from error
         raise

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from seglab import distributed
-from seglab.cli import Stopped, run_command
+from seglab.cli import run_command
 from seglab.run import Run
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def train(cfg: DictConfig) -> Path:
         ValueError: a mistake in config or data, or a loss that is not finite.
         seglab.cli.Stopped: a signal stopped the training; the state is saved.
     """
-    resolve_init(cfg)
     run = Run.for_config(cfg)
     if run.done and not cfg.runtime.rerun:
         log.info("done already: %s (runtime.rerun=true starts over)", run.path)
+        score_what_is_missing(cfg, run)
         show_results(run)
         return run.path
     with distributed.process_group(device := setup_torch(cfg)):
@@ -56,8 +56,6 @@ def train(cfg: DictConfig) -> Path:
             distributed.barrier()
             try:
                 work(cfg, run, device)
-            except (Stopped, KeyboardInterrupt):
-                raise
             except Exception as error:
                 run.mark("FAILED", "".join(traceback.format_exception(error)))
                 raise
@@ -81,7 +79,8 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     data = training_data(cfg)
     model = build_model(cfg, device)
     evaluator = Evaluator(cfg, model, device)
-    if not len(data.val):
+    evaluator.check_watch()
+    if evaluator.post.needs_fit and not len(data.val):
         evaluator.fit(data.val)  # a read-out that needs held-out images says so now, not after the training
     tracker = instantiate(cfg.tracker) if distributed.is_main() else Tracker()
     tracker.start(run.path, OmegaConf.to_container(cfg, resolve=True))
@@ -110,8 +109,11 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
         tracker=tracker,
         validate=validate,
     )
-    trainer.fit()
-    state = evaluator.fit(data.val)
+    try:
+        trainer.fit()
+        state = evaluator.fit(data.val)
+    finally:
+        tracker.close()  # also after a failure: the next run of a sweep opens its own
     if distributed.is_main():
         checkpoint.save_weights(run.path / "model.safetensors", model.state_dict())
         run.write_json("post.json", state)
@@ -119,7 +121,6 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     if distributed.is_main():
         seconds = time.perf_counter() - started
         run.write_json("env.json", environment(device) | {"seconds": seconds, "peak_mib": trainer.peak_memory()})
-    tracker.close()
 
 
 def setup_torch(cfg: DictConfig) -> torch.device:
@@ -145,17 +146,21 @@ def build_model(cfg: DictConfig, device: torch.device) -> nn.Module:
     with distributed.main_first():  # one process downloads, the others find the file
         model = instantiate(cfg.model)
     if cfg.init.run:
-        source = Run.find(cfg.init.run, cfg.runtime.outputs)
-        load_run_weights(model, checkpoint.load_weights(source.path / "model.safetensors"))
+        load_run_weights(model, checkpoint.load_weights(Path(cfg.init.run) / "model.safetensors"))
     model = model.to(device)
     return model.to(memory_format=torch.channels_last) if cfg.runtime.channels_last else model
 
 
-def resolve_init(cfg: DictConfig) -> None:
-    """Write the source run's full name into the config: however it was typed, it is one experiment."""
-    if cfg.init.run:
-        with open_dict(cfg):
-            cfg.init.run = Run.find(cfg.init.run, cfg.runtime.outputs).path.name
+def score_what_is_missing(cfg: DictConfig, run: Run) -> None:
+    """Score a finished run on the sets, protocol and resolution asked for, where that was not done yet."""
+    from seglab.data.build import test_sets
+    from seglab.evaluate import trained_evaluator
+    from seglab.evaluator import result_stem
+
+    if all((run.path / f"{result_stem(cfg, name)}.json").is_file() for name in test_sets(cfg)):
+        return
+    with distributed.process_group(device := setup_torch(cfg)):
+        trained_evaluator(run, cfg, device).run(run)
 
 
 def show_results(run: Run) -> None:

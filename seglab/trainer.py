@@ -85,6 +85,9 @@ class Trainer:
             world=distributed.world(),
             accumulate=cfg.accumulate,
         )
+        pieces = cfg.accumulate * distributed.world()
+        if pieces > 1 and getattr(loss, "batch_coupled", False):
+            log.warning("this loss couples the images of a batch; it sees batch_size / %d of them at a time", pieces)
         self.epoch = self.step = 0
         self.sums: dict[str, float] = {}
         self.skipped = 0
@@ -116,7 +119,10 @@ class Trainer:
             group["lr"] = lr
         first, started = self.step, time.perf_counter()
         loader = make_loader(
-            self.dataset, self.batches.batches(self.epoch, start_step=first), workers=self.cfg.runtime.workers
+            self.dataset,
+            self.batches.batches(self.epoch, start_step=first),
+            workers=self.cfg.runtime.workers,
+            pin_memory=self.device.type == "cuda",
         )
         bar = tqdm(
             total=self.batches.steps,

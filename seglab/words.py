@@ -8,7 +8,7 @@ import difflib
 def nearest(word: str, known: list[str], prefix: str = "") -> str:
     """A half sentence that names the known word closest to a mistyped one, or lists what is known."""
     dot = f"{prefix}." if prefix else ""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    close = [k for k in difflib.get_close_matches(word, known, n=2, cutoff=0.5) if k != word]
     if close:
         return f", did you mean '{dot}{close[0]}'?"
     return f"; known here: {', '.join(dot + k for k in sorted(known))}" if known else ""

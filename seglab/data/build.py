@@ -69,7 +69,7 @@ def check_test_sets(cfg: DictConfig) -> None:
         ValueError: no such data set, or its files are missing.
     """
     for name in test_sets(cfg):
-        instantiate(_data_of(cfg, name).source).items("test")
+        instantiate(data_of(cfg, name).source).items("test")
 
 
 def test_data(cfg: DictConfig, name: str) -> ArrayDataset:
@@ -82,10 +82,11 @@ def test_data(cfg: DictConfig, name: str) -> ArrayDataset:
     Raises:
         ValueError: no such data set, or its files are missing.
     """
-    return load_part(_data_of(cfg, name), cfg.runtime, "test")
+    return load_part(data_of(cfg, name), cfg.runtime, "test")
 
 
-def _data_of(cfg: DictConfig, name: str) -> DictConfig:
+def data_of(cfg: DictConfig, name: str) -> DictConfig:
+    """The ``data`` node of a data set by its name; that of ``cfg`` itself where it has the name."""
     if name == cfg.data.name:
         return cfg.data
     other = compose("evaluate", ["run=none", f"data={name}"])

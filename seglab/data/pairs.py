@@ -83,6 +83,8 @@ class Pairs:
         for key, value in (("images", self.images), ("masks", self.masks)):
             if not value:
                 raise self._error(f"{key} is not set: expected a folder, e.g. data.images=photos data.masks=masks")
+        if self.mask_values and not all(0 <= v <= 255 for pair in self.mask_values.items() for v in pair):
+            raise self._error(f"data.source.mask_values={self.mask_values}: expected values and labels 0..255")
         if self.unmasked not in ("error", "skip"):
             raise self._error(f"data.source.unmasked={self.unmasked}: expected error or skip")
         if self.threshold is not None and not 0 < self.threshold <= 1:

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numba import njit
 
+from seglab.data.sample import IGNORE
 from seglab.losses.threads import share
 
-IGNORE = 255
 ROWS = 256
 INVALID = 1000
 CHUNK = 16384  # pixels of one unit of work; fixed, so that results do not change with the number of threads

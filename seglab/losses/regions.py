@@ -17,7 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-IGNORE = 255
+from seglab.data.sample import IGNORE
+
 _CHUNKED_FROM = 2**22  # logits; above it plain torch works on slices of the pixels to keep its temporaries small
 _CHUNKS = 24
 

@@ -1,6 +1,6 @@
 """Pearson correlation of every output channel with the masks, over all pixels of a stream of batches.
 
-CAS section 4.2 chooses the output channel by it (EQUATIONS 2.8). Legend: B batch, M channels, H W pixels.
+CAS section 4.2 chooses the output channel by it. Legend: B batch, M channels, H W pixels.
 Example: ``from seglab.metrics.correlation import ChannelCorrelation; c = ChannelCorrelation(); c.update(probs, masks)``
 """
 

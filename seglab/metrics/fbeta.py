@@ -1,4 +1,4 @@
-"""F-measure, precision and recall from counts (CAS section 4.2; EQUATIONS 1.1) and Jaccard (EQUATIONS 1.2).
+"""F-measure, precision and recall from counts (CAS section 4.2) and Jaccard.
 
 Example: ``from seglab.metrics.fbeta import f_beta; f_beta(tp=8, fp=2, fn=2, beta2=0.3)``
 """

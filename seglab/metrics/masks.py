@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-IGNORE = 255
+from seglab.data.sample import IGNORE
 
 
 def object_and_valid(masks_BHW: Tensor, like_BMHW: Tensor) -> tuple[Tensor, Tensor]:

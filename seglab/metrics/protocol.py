@@ -34,7 +34,7 @@ class Protocol:
         mae_normalise: the same for the mean absolute error.
         mask_above: a grey value 0..255 of a mask file is object if it lies above this number.
         adaptive: rule of the object B behind ``precision_adaptive``, ``recall_adaptive``, ``e_measure_adaptive``
-            and ``mae_binary``: ``literal`` is map > 2 mean (EQUATIONS 1.1), ``capped`` is map >= min(2 mean, 1).
+            and ``mae_binary``: ``literal`` is map > 2 mean, ``capped`` is map >= min(2 mean, 1).
             Both F-measures are always given, as ``fbeta_adaptive`` and ``fbeta_adaptive_capped``.
         fixed: threshold of ``fbeta_fixed``, ``jaccard`` and the pooled metrics, in [0, 1): map > fixed is object.
             0.5 is the argmax of two channels if the map is not stretched.

@@ -1,4 +1,4 @@
-"""Saliency metrics of one image (CAS section 4.2; EQUATIONS 1.1, 1.2 and 2.11, points 8 to 10).
+"""Saliency metrics of one image (CAS section 4.2).
 
 Legend: H W pixels, K the 256 thresholds k/255.
 Example: ``from seglab.metrics.saliency import score_map; score_map(map_HW, mask_HW, Protocol(name="cas")).values``

@@ -1,6 +1,6 @@
 """Weighted F-measure: errors smoothed inside the object and weighted by distance outside (Margolin et al., CVPR 2014).
 
-Legend: H W pixels. Not the measure of the CAS tables, which print the plain formula (EQUATIONS 2.11, point 8).
+Legend: H W pixels. Not the measure of the CAS tables, which print the plain formula.
 Example: ``from seglab.metrics.weighted_f import weighted_f_beta; weighted_f_beta(map_HW, mask_HW)``
 """
 

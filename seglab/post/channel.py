@@ -1,4 +1,4 @@
-"""Saliency map = one softmax channel, chosen once per model on validation images (CAS section 4.2; EQUATIONS 2.8).
+"""Saliency map = one softmax channel, chosen once per model on validation images (CAS section 4.2).
 
 A class-agnostic loss does not say which channel is the object. Legend: B batch, M channels, H W pixels.
 Example: ``python -m seglab.train loss=cas eval.post.channel=auto``

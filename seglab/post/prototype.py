@@ -1,6 +1,6 @@
 """Saliency map from embeddings: distance to the mean object and the mean background embedding.
 
-The discriminative, magnet and triplet losses (EQUATIONS 2.5) give embeddings without a channel for the object, and no
+The discriminative, magnet and triplet losses give embeddings without a channel for the object, and no
 paper says how they are read out on a new image. Our reading: two prototypes from the validation images.
 Legend: B batch, D embedding dimensions, H W pixels. Example: ``python -m seglab.train loss=discriminative``
 """

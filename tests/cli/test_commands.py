@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -57,6 +60,69 @@ def test_train_then_evaluate(command, tiny) -> None:
     assert finished.stdout.splitlines()[-1] == str(folder)
 
 
+def test_evaluate_keeps_the_settings_of_the_run_but_for_what_is_typed(command, tiny) -> None:
+    outputs = [a for a in tiny if a.startswith("runtime")]
+    made = command("train", *tiny, "loss=discriminative", "eval/protocol=pysodmetrics")
+    assert made.returncode == 0, made.stderr
+    folder = Path(made.stdout.splitlines()[-1])
+    own = folder / "eval" / "shapes-pysodmetrics.json"
+    before = own.read_text()
+    assert json.loads(before)["post"].keys() != {"channel"}
+
+    again = command("evaluate", f"run={folder}", *outputs)
+    assert again.returncode == 0, again.stderr
+    assert own.read_text() == before
+    # The typed protocol is the default of the files, and still it is what was typed.
+    typed = command("evaluate", f"run={folder}", "eval/protocol=cas", *outputs)
+    assert typed.returncode == 0, typed.stderr
+    assert (folder / "eval" / "shapes-cas.json").exists()
+
+    refused = command("evaluate", f"run={folder}", "data.size=64", *outputs)
+    assert refused.returncode == 1
+    assert "eval.protocol.name=" in refused.stderr
+    assert own.read_text() == before
+    named = command("evaluate", f"run={folder}", "data.size=64", "eval.protocol.name=large", *outputs)
+    assert named.returncode == 0, named.stderr
+    assert json.loads((folder / "eval" / "shapes-large.json").read_text())["size"] == 64
+
+    sweep = command("evaluate", "-m", f"run={folder}", "eval/protocol=cas,sal_eval_toolbox", *outputs)
+    assert sweep.returncode == 0, sweep.stderr
+    assert (folder / "eval" / "shapes-sal_eval_toolbox.json").exists()
+
+
+def test_a_finished_run_is_scored_where_it_was_not_yet(command, tiny) -> None:
+    first = command("train", *tiny, "schedule.epochs=1")
+    folder = Path(first.stdout.splitlines()[-1])
+    second = command("train", *tiny, "schedule.epochs=1", "eval.resolution=original")
+    assert second.stdout.splitlines()[-1] == str(folder)
+    assert "done already" in second.stderr
+    assert (folder / "eval" / "shapes-cas-original.json").exists()
+
+
+def test_a_foreign_run_folder_cannot_call_what_is_not_allowed(command, tiny, tmp_path) -> None:
+    first = command("train", *tiny, "schedule.epochs=1")
+    folder = Path(first.stdout.splitlines()[-1])
+    config = (folder / "config.yaml").read_text()
+    target = "seglab.models.unet_small.unet_small"
+    assert target in config
+    (folder / "config.yaml").write_text(config.replace(target, "seglab.environment._git"))
+    result = command("evaluate", f"run={folder}", *[a for a in tiny if a.startswith("runtime")])
+    assert result.returncode == 1
+    assert "not allowed" in result.stderr
+
+
+def test_a_signal_stops_the_whole_sweep(tiny, tmp_path) -> None:
+    settings = [*tiny, "schedule.epochs=500", "seed=0,1"]
+    environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-m", "seglab.train", "-m", *settings], cwd=tmp_path, env=environment)
+    until = time.monotonic() + 120
+    while not list((tmp_path / "outputs" / "runs").glob("*/last.pt")) and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 75
+    assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 1
+
+
 def test_sweep_lands_in_the_folders_of_single_runs(command, tiny) -> None:
     short = [*tiny, "schedule.epochs=1"]
     sweep = command("train", "-m", *short, "noise.rate=0,0.5")
@@ -98,6 +164,17 @@ MISTAKES = {
     "init=run init.run=nothing": "no such run",
     "init=coco": "init",
     "data=pairs data.source.train=3": "belongs to data=shapes",
+    "experiment=cas_lowfidelity": "did you mean 'cas_low_fidelity'",
+    "++runtime.dvice=cpu": "did you mean 'runtime.device'",
+    "++batchsize=4": "did you mean 'batch_size'",
+    "eval.every=0": "eval.every=0",
+    "eval.watch=[nope]": "eval.watch=nope",
+    "eval.batch_size=0": "eval.batch_size=0",
+    "optim.lr=abc": "optim.lr=abc",
+    "runtime.threads=-1": "runtime.threads=-1",
+    "loss.alpha=abc": "loss",
+    "model.channels=1": "model.channels=1",
+    "~noise": "'noise'",
 }
 
 
@@ -108,6 +185,7 @@ def test_mistakes_give_one_message_and_fail(command, tiny, mistake: str) -> None
     last = result.stderr.strip().splitlines()[-1]
     assert MISTAKES[mistake] in result.stderr
     assert last.startswith("seglab: ")
+    assert "epoch 1" not in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 
 from seglab import checkpoint
 from seglab.config import compose
+from seglab.data import build
+from seglab.evaluate import trained_evaluator
 from seglab.run import Run
 from seglab.train import train
 
@@ -115,6 +117,22 @@ def test_truncated_checkpoint_falls_back_to_the_one_before(tiny, caplog) -> None
     assert same(weights(folder), whole)
 
 
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch) -> None:
+    checkpoint.save(tmp_path, {"epoch": 1})
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(ValueError, match=r"last\.pt: cannot be written .*No space left"):
+        checkpoint.save(tmp_path, {"epoch": 2})
+    assert checkpoint.load(tmp_path) == {"epoch": 1}
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_starting_over_forgets_old_numbers(tiny) -> None:
+    folder = train(compose("train", tiny))
+    (folder / "eval" / "other-cas.json").write_text('{"metrics": {}}')
+    train(compose("train", [*tiny, "runtime.rerun=true"]))
+    assert [p.name for p in sorted((folder / "eval").glob("*.json"))] == ["shapes-cas.json"]
+
+
 def test_checkpoint_with_a_payload_is_refused(tmp_path) -> None:
     class Payload:
         def __reduce__(self):
@@ -179,30 +197,63 @@ def test_init_from_another_run(tiny) -> None:
     assert same(weights(first), weights(second))
 
 
-def test_two_processes_equal_one(tiny, tmp_path) -> None:
-    settings = [*tiny, "loss=ce", "schedule.epochs=4"]
-    single = train(compose("train", settings))
-    arguments = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node=2",
-        "--rdzv-backend=c10d",
-        "--rdzv-endpoint=localhost:0",
-        "-m",
-        "seglab.train",
-        *settings,
-        f"runtime.outputs={tmp_path / 'two'}",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+def in_two_processes(module: str, *arguments: str, cwd: Path) -> str:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
+    result = subprocess.run(
+        [*launch, "--rdzv-endpoint=localhost:0", "-m", f"seglab.{module}", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 0, result.stderr
-    double = Path(result.stdout.splitlines()[-1])
+    return result.stdout.splitlines()[-1]
+
+
+def test_two_processes_equal_one(tiny, tmp_path) -> None:
+    settings = [*tiny, "loss=ce", "schedule.epochs=4", "data.source.test=9"]
+    single = train(compose("train", settings))
+    double = Path(in_two_processes("train", *settings, f"runtime.outputs={tmp_path / 'two'}", cwd=tmp_path))
     assert double.name == single.name
-    one, two = (json.loads((f / "eval" / "shapes-cas.json").read_text())["metrics"] for f in (single, double))
+    path = Path("eval") / "shapes-cas.json"
+    one, two = (json.loads((folder / path).read_text())["metrics"] for folder in (single, double))
     assert two == pytest.approx(one, abs=1e-2)  # thresholded numbers of a weak network jump
     assert two["mae"] == pytest.approx(one["mae"], abs=2e-4)
     assert one["fbeta_max_of_mean_f"] > 0.3
     # The sums of two processes are added in another order; the differences grow with every step.
     for epoch, (a, b) in enumerate(zip(rows(single), rows(double), strict=True)):
         assert b["loss"] == pytest.approx(a["loss"], abs=1e-5 if epoch == 0 else 1e-3)
+    # The same weights scored by two processes, on an odd number of images, give the same numbers.
+    in_two_processes("evaluate", f"run={single}", *[a for a in tiny if a.startswith("runtime")], cwd=tmp_path)
+    assert json.loads((single / path).read_text())["metrics"] == pytest.approx(one, abs=1e-6)
+
+
+def test_original_resolution_scores_maps_at_the_size_of_the_masks(tiny, tmp_path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for name in range(10):
+        mask = np.zeros((30, 70), np.uint8)
+        mask[5:20, 10 : 30 + name] = 255
+        Image.fromarray(rng.integers(0, 255, (30, 70, 3), dtype=np.uint8)).save(tmp_path / "images" / f"{name}.png")
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{name}.png")
+    settings = [a for a in tiny if "data" not in a]
+    folders = [f"data.images={tmp_path / 'images'}", f"data.masks={tmp_path / 'masks'}", "data.size=32", "batch_size=2"]
+    cfg = compose("train", [*settings, "data=pairs", *folders, "eval.resolution=original", "schedule.epochs=1"])
+    folder = train(cfg)
+    evaluator = trained_evaluator(Run(folder), cfg, torch.device("cpu"))
+    dataset = build.test_data(cfg, "pairs")
+    errors = []
+    for i in range(len(dataset)):
+        _, mask = dataset.original(i)
+        assert mask.shape == (30, 70)
+        with torch.inference_mode():
+            small = evaluator.post(evaluator.model(dataset[i]["image"][None]))
+        whole = np.asarray(Image.fromarray(small[0].numpy()).resize((70, 30), Image.Resampling.BILINEAR))
+        errors.append(np.abs(whole - mask).mean())
+    mae = json.loads((folder / "eval" / "pairs-cas-original.json").read_text())["metrics"]["mae"]
+    assert mae == pytest.approx(np.mean(errors), abs=2e-3)

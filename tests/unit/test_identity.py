@@ -20,10 +20,12 @@ def folder(*overrides: str) -> str:
         (["optim.lr=0.001"], ["optim.lr=1e-3"]),
         (["loss=cas"], []),
         (["seed=3"], ["seed=3", "noise.seed=3"]),
-        ([], ["runtime.device=cpu", "runtime.workers=2", "runtime.data_root=elsewhere", "runtime.precision=bf16"]),
+        ([], ["runtime.device=cpu", "runtime.workers=2", "runtime.data_root=elsewhere"]),
         ([], ["eval.resolution=original", "tracker=none"]),
         (["data=duts"], ["data=duts", "runtime.data_root=/data"]),
         (["loss=ce", "data=sod"], ["data=sod", "loss=ce"]),
+        ([], ["data.test_sets=[self,ecssd]"]),
+        ([], ["eval.sets=[ecssd]"]),
     ],
 )
 def test_same_settings_same_folder(one: list[str], other: list[str]) -> None:
@@ -45,6 +47,8 @@ def test_same_settings_same_folder(one: list[str], other: list[str]) -> None:
         "accumulate=2",
         "model.channels=3",
         "loss.alpha=0.2",
+        "runtime.precision=bf16",
+        "runtime.sync_batchnorm=false",
     ],
 )
 def test_other_settings_other_folder(override: str) -> None:
@@ -56,6 +60,27 @@ def test_prose_is_not_hashed() -> None:
     before = identity(cfg)
     cfg.data.about.citation = "another wording"
     assert identity(cfg) == before
+
+
+def test_one_experiment_under_two_names_keeps_its_first_folder(tmp_path) -> None:
+    outputs = f"runtime.outputs={tmp_path}"
+    first = Run.for_config(compose("train", ["loss=cas_released", outputs]))
+    first.start(compose("train", ["loss=cas_released", outputs]))
+    spelled = ["loss=cas", "loss.alpha=0.5", "loss.regions=foreground", outputs]
+    released = compose("train", ["loss=cas_released"]).loss
+    spelled += [f"loss.{key}={value}" for key, value in released.items() if not key.startswith("_")]
+    assert Run.for_config(compose("train", spelled)).path == first.path
+
+
+def test_the_place_of_the_first_run_does_not_matter(tmp_path) -> None:
+    names = []
+    for place in ("here", "there"):
+        folder = tmp_path / place / "runs" / "a-run-0123456789"
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text("seed: 0\n")
+        settings = ["init=run", f"runtime.outputs={tmp_path / place}"]
+        names += [identity(compose("train", [*settings, f"init.run={w}"])) for w in (folder, folder.name, "0123456789")]
+    assert len(set(names)) == 1
 
 
 def test_folder_name_is_readable() -> None:

@@ -22,6 +22,9 @@ from seglab.targets import check_targets, instantiate, locate
         "torch.nn.modules.module.torch.load",
         "torch.optim.optimizer.pickle.loads",
         "pathlib.Path",
+        "seglab.environment.git_state",
+        "seglab.models.init._anything",
+        "segmentation_models_pytorch.from_pretrained",
     ],
 )
 def test_forbidden_targets_are_refused(target: str) -> None:
@@ -43,6 +46,12 @@ def test_unknown_and_missing_arguments_name_the_key() -> None:
         check_targets(cfg)
     with pytest.raises(ValueError, match=r"missing key 'schedule\.epochs'"):
         check_targets(OmegaConf.create({"schedule": {"_target_": "seglab.schedule.Poly"}}))
+
+
+def test_positional_arguments_cannot_be_smuggled_in() -> None:
+    cfg = OmegaConf.create({"schedule": {"_target_": "seglab.schedule.Constant", "_args_": [3]}})
+    with pytest.raises(ValueError, match=r"unknown key 'schedule\._args_'"):
+        check_targets(cfg)
 
 
 def test_plugins_extend_the_allowlist(monkeypatch: pytest.MonkeyPatch) -> None:
