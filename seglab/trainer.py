@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import resource
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ from seglab.data.rng import key_of
 from seglab.data.sample import Batch
 from seglab.forward import DTYPES, forward
 from seglab.run import Run
+from seglab.signals import StopRequest
 from seglab.targets import instantiate
 from seglab.trackers import Tracker
 
@@ -91,7 +92,7 @@ class Trainer:
         self.epoch = self.step = 0
         self.sums: dict[str, float] = {}
         self.skipped = 0
-        self.stop_signal: int | None = None
+        self.stop = StopRequest()
         self.saved_at = time.monotonic()
 
     def fit(self) -> None:
@@ -102,7 +103,7 @@ class Trainer:
             Stopped: a signal asked for it; the state is saved.
         """
         self.resume()
-        with self.signals():
+        with self.stop:
             while self.epoch < self.schedule.epochs:
                 row = self.run_epoch()
                 self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
@@ -136,7 +137,8 @@ class Trainer:
             for batches in _grouped(loader, self.cfg.accumulate):
                 terms = self.train_step(batches)
                 for name, value in terms.items():
-                    self.sums[name] = self.sums.get(name, 0.0) + value
+                    # Not finite is only an fp16 step that overflowed and was left out.
+                    self.sums[name] = self.sums.get(name, 0.0) + (value if math.isfinite(value) else 0.0)
                 self.step += 1
                 bar.set_postfix({k: f"{v:.4f}" for k, v in terms.items()}, refresh=False)
                 bar.update()
@@ -184,7 +186,7 @@ class Trainer:
         Raises:
             ValueError: naming epoch, step, values, image ids and the last good checkpoint.
         """
-        finite = {k: v == v and abs(v) != float("inf") for k, v in values.items()}
+        finite = {k: math.isfinite(v) for k, v in values.items()}
         if all(finite.values()):
             self.skipped = 0
             return
@@ -260,30 +262,13 @@ class Trainer:
         if time.monotonic() - self.saved_at > 60 * self.cfg.runtime.save_minutes:
             self.save()
 
-    @contextmanager
-    def signals(self) -> Iterator[None]:
-        """SIGTERM, SIGUSR1 and the first Ctrl-C finish the step and save; a second Ctrl-C ends at once."""
-
-        def ask(number: int, _frame: Any) -> None:
-            if self.stop_signal is not None:
-                raise KeyboardInterrupt
-            self.stop_signal = number
-
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-        before = {number: signal.signal(number, ask) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     def stop_if_asked(self) -> None:
         """Save and leave where a signal came, on any process.
 
         Raises:
             Stopped: the state is saved.
         """
-        asked = self.stop_signal is not None
+        asked = self.stop.asked
         if distributed.world() > 1:
             flag = torch.tensor([float(asked)], device=self.device)
             asked = bool(distributed.sum_(flag).item())
