@@ -52,12 +52,36 @@ def _exp(x):
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
+def _softmax_pair(first, second, n, gap_T, small_T):
+    """Softmax of two channels in place, with one exponential; short loops, because longer ones are not vectorised."""
+    for t in range(n):
+        gap = second[t] - first[t]
+        gap_T[t] = gap
+        small_T[t] = gap if gap < _ZERO else -gap
+    for t in range(n):
+        small_T[t] = _exp(small_T[t])
+    for t in range(n):
+        second[t] = small_T[t] if gap_T[t] < _ZERO else _ONE
+    for t in range(n):
+        first[t] = _ONE if gap_T[t] < _ZERO else small_T[t]
+    for t in range(n):
+        small_T[t] = _ONE / (_ONE + small_T[t])
+    for t in range(n):
+        second[t] *= small_T[t]
+    for t in range(n):
+        first[t] *= small_T[t]
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"})
 def _softmax_tile(x_BMP, b, start, n, tile_MT, top_T, total_T):
     """Write the softmax of pixels start..start+n of image b into the tile."""
     for m in range(x_BMP.shape[1]):
         row, source = tile_MT[m], x_BMP[b, m, start : start + n]
         for t in range(n):
             row[t] = source[t]
+    if x_BMP.shape[1] == 2:
+        _softmax_pair(tile_MT[0], tile_MT[1], n, top_T, total_T)
+        return
     first = tile_MT[0]
     for t in range(n):
         top_T[t] = first[t]
