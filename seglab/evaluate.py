@@ -6,6 +6,7 @@ images. The last line on stdout is the run folder.
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 from pathlib import Path
@@ -65,6 +66,11 @@ def trained_evaluator(run: Run, cfg: DictConfig, device: torch.device) -> Evalua
     from seglab.train import build_model
 
     weights = checkpoint.load_weights(run.path / "model.safetensors")
+    cfg = copy.deepcopy(cfg)
+    for node, keys in ((cfg.init, ("weights", "file", "run")), (cfg.model, ("weights", "weights_file"))):
+        for key in keys:
+            if key in node:
+                node[key] = None  # the weights come from the run, nothing is fetched or read elsewhere
     model = build_model(cfg, device).eval()
     load_run_weights(model, weights)
     evaluator = Evaluator(cfg, model, device)
@@ -92,7 +98,6 @@ def merged(trained: DictConfig, cfg: DictConfig) -> DictConfig:
         path = key.split("@")[0].replace("/", ".").split(".")
         if path[0] == "eval" or (path[0] == "data" and len(path) > 1):
             _put(whole, path, _get(now, path))
-    whole["init"] = dict.fromkeys(whole["init"])  # the weights come from the run, nothing is downloaded
     result = OmegaConf.create(whole)
     check_targets(result)  # a run folder may come from elsewhere
     return result

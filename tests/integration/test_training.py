@@ -195,6 +195,10 @@ def test_init_from_another_run(tiny) -> None:
         compose("train", [*tiny, "loss=cas", "init=run", f"init.run={first.name[-10:]}", "schedule.epochs=0"])
     )
     assert same(weights(first), weights(second))
+    (first / "model.safetensors").rename(first / "elsewhere")
+    run = Run(second)
+    again = trained_evaluator(run, run.config(), torch.device("cpu"))  # needs its own weights only
+    assert same(again.model.state_dict(), weights(second))
 
 
 def in_two_processes(module: str, *arguments: str, cwd: Path) -> str:
@@ -209,6 +213,15 @@ def in_two_processes(module: str, *arguments: str, cwd: Path) -> str:
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()[-1]
+
+
+def test_a_step_of_two_processes_is_that_of_one(tiny, tmp_path) -> None:
+    """The whole training part is one batch; after one step the weights agree to rounding."""
+    settings = [*tiny, "loss=cas", "noise.rate=0.5", "batch_size=18", "schedule.epochs=1", "optim=sgd"]
+    single = weights(train(compose("train", settings)))
+    double = weights(Path(in_two_processes("train", *settings, f"runtime.outputs={tmp_path / 'two'}", cwd=tmp_path)))
+    for name in single:
+        torch.testing.assert_close(double[name], single[name], rtol=1e-5, atol=2e-6)
 
 
 def test_two_processes_equal_one(tiny, tmp_path) -> None:
