@@ -77,7 +77,7 @@ def finalise(cfg: DictConfig, choices: Mapping[str, str | None], overrides: list
     Raises:
         ValueError: unknown key, forbidden or unknown ``_target_``, or a value outside its range.
     """
-    check_added_keys(cfg, overrides)
+    check_added_keys(cfg, choices, overrides)
     cfg.name = "-".join(str(choices[group]) for group in ("data", "model", "loss") if group in choices)
     if "typed" in cfg:
         cfg.typed = [override.split("=")[0].lstrip("+") for override in overrides]
@@ -89,7 +89,7 @@ def finalise(cfg: DictConfig, choices: Mapping[str, str | None], overrides: list
     return cfg
 
 
-def check_added_keys(cfg: DictConfig, overrides: list[str]) -> None:
+def check_added_keys(cfg: DictConfig, choices: Mapping[str, str | None], overrides: list[str]) -> None:
     """Refuse ``+key=value`` and ``++key=value`` where nobody reads the key; constructors check their own arguments."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -97,8 +97,9 @@ def check_added_keys(cfg: DictConfig, overrides: list[str]) -> None:
 
     for override in OverridesParser.create().parse_overrides(overrides):
         key = override.key_or_group
-        added = override.is_add() or override.is_force_add()
-        if not added or "/" in key or (conf_dir() / key).is_dir() or known_key(key):
+        # Hydra lets '+' through for a new key only; '++' may also be an odd way to change one that is there.
+        added = override.is_add() or (override.is_force_add() and not known_key(key, choices))
+        if not added or "/" in key or (conf_dir() / key).is_dir():
             continue
         parent, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, parent) if parent else cfg

@@ -86,14 +86,14 @@ class Evaluator:
         return metrics
 
     def check_watch(self) -> None:
-        """Refuse a name in ``eval.watch`` that the metrics do not compute, before any training.
+        """Refuse a name in ``eval.watch`` that the metrics do not compute, before any training; all processes call it.
 
         Raises:
             ValueError: naming it and what is offered.
         """
-        metrics = instantiate(self.cfg.eval.metrics)
-        metrics.update(torch.zeros(1, 8, 8), torch.ones(1, 8, 8, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
-        offered = sorted(metrics.compute()) if distributed.world() == 1 else sorted(metrics.names)
+        metrics = instantiate(self.cfg.eval.metrics).to(self.device)
+        metrics.update_one(torch.zeros(8, 8), torch.ones(8, 8, dtype=torch.int64), distributed.rank())
+        offered = sorted(metrics.compute())
         for name in self.cfg.eval.watch:
             if name not in offered:
                 raise ValueError(f"eval.watch={name}: no such metric{nearest(name, offered)}")

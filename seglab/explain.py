@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from omegaconf import OmegaConf
 
@@ -82,9 +83,10 @@ def _keys_below(parent: str) -> dict[str, set[str]]:
     return found
 
 
-def known_key(key: str) -> bool:
-    """Whether some command or some option of a group has this key."""
+def known_key(key: str, choices: Mapping[str, str | None]) -> bool:
+    """Whether some command, or the chosen option of the key's group, has this key."""
     parent, _, leaf = key.rpartition(".")
     if not parent:
         return any(leaf in _top_level(path.stem) for path in conf_dir().glob("*.yaml"))
-    return any(leaf in keys for keys in _keys_below(parent).values())
+    chosen = choices.get(parent.split(".")[0])
+    return any(leaf in keys for name, keys in _keys_below(parent).items() if name == chosen or name.startswith("_"))

@@ -27,15 +27,13 @@ def preview(cfg: DictConfig) -> Path:
         The PNG file, ``outputs/figures/<run name>-noise.png``; exchanged masks have a coloured border.
 
     Raises:
-        ValueError: data missing or broken, or ``count`` below 1.
+        ValueError: data missing or broken.
     """
     import numpy as np
 
     from seglab.data.build import training_data
     from seglab.data.grid import save_grid
 
-    if cfg.count < 1:
-        raise ValueError(f"count={cfg.count}: expected a whole number, 1 or more")
     data = training_data(cfg)
     rows = range(min(cfg.count, len(data.train)))
     flipped = data.train.flipped

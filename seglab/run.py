@@ -77,11 +77,12 @@ class Run:
         return OmegaConf.load(self.path / "config.yaml")
 
     def start(self, cfg: DictConfig) -> None:
-        """Make the folder, write its config, and clear the marks of an earlier attempt."""
+        """Make the folder, write its config, and clear marks and numbers of an attempt that did not finish."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomic(self.path / "config.yaml", OmegaConf.to_yaml(cfg))
         for mark in ("DONE", "FAILED"):
             (self.path / mark).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "eval", ignore_errors=True)
         for leftover in self.path.glob("*.tmp"):
             leftover.unlink()
 
@@ -89,8 +90,7 @@ class Run:
         """Forget what was trained, so that the run starts over."""
         for name in ("last.pt", "previous.pt", "log.jsonl", "model.safetensors", "post.json"):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("eval", "samples"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+        shutil.rmtree(self.path / "samples", ignore_errors=True)
 
     def mark(self, name: str, text: str) -> None:
         """Write ``DONE`` or ``FAILED``."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.library import custom_op
 
 from seglab.data.sample import IGNORE
 
@@ -155,7 +156,7 @@ def _plain(labels: Tensor) -> Tensor:
 
 
 # `torch.compile` sees the kernels as single operations with these shapes.
-@torch.library.custom_op("seglab::region_sums", mutates_args=(), device_types="cpu")
+@custom_op("seglab::region_sums", mutates_args=(), device_types="cpu")
 def _sums_op(x_BMP: Tensor, labels_BP: Tensor, below: int, name: str) -> tuple[Tensor, Tensor, Tensor]:
     return tuple(_kernel_sums(x_BMP, labels_BP, below, below, name))
 
@@ -167,7 +168,7 @@ def _(x_BMP: Tensor, labels_BP: Tensor, below: int, name: str) -> tuple[Tensor, 
     return tuple(x_BMP.new_empty(shape, dtype=torch.float64) for shape in shapes)
 
 
-@torch.library.custom_op("seglab::softmax_gradient", mutates_args=(), device_types="cpu")
+@custom_op("seglab::softmax_gradient", mutates_args=(), device_types="cpu")
 def _gradient_op(x_BMP: Tensor, labels_BP: Tensor, slope_BR: Tensor, shift_BRM: Tensor) -> Tensor:
     return _kernel_gradient(x_BMP, labels_BP, slope_BR, shift_BRM)
 

@@ -166,6 +166,8 @@ MISTAKES = {
     "data=pairs data.source.train=3": "belongs to data=shapes",
     "experiment=cas_lowfidelity": "did you mean 'cas_low_fidelity'",
     "++runtime.dvice=cpu": "did you mean 'runtime.device'",
+    "+data.images=photos": "unknown key 'data.images'",
+    "++data.images=photos": "unknown key 'data.images'",
     "++batchsize=4": "did you mean 'batch_size'",
     "eval.every=0": "eval.every=0",
     "eval.watch=[nope]": "eval.watch=nope",

@@ -133,6 +133,16 @@ def test_starting_over_forgets_old_numbers(tiny) -> None:
     assert [p.name for p in sorted((folder / "eval").glob("*.json"))] == ["shapes-cas.json"]
 
 
+def test_numbers_of_an_unfinished_attempt_do_not_stand_in_the_way(tiny) -> None:
+    folder = train(compose("train", tiny))
+    path = folder / "eval" / "shapes-cas.json"
+    whole = json.loads(path.read_text())
+    (folder / "DONE").unlink()
+    path.write_text(json.dumps(whole | {"post": {"channel": 0, "correlations": [0.1, -0.1], "images": 1}}))
+    train(compose("train", tiny))
+    assert json.loads(path.read_text()) == whole
+
+
 def test_checkpoint_with_a_payload_is_refused(tmp_path) -> None:
     class Payload:
         def __reduce__(self):
@@ -226,6 +236,7 @@ def test_a_step_of_two_processes_is_that_of_one(tiny, tmp_path) -> None:
 
 def test_two_processes_equal_one(tiny, tmp_path) -> None:
     settings = [*tiny, "loss=ce", "schedule.epochs=4", "data.source.test=9"]
+    settings += ["eval.watch=[fbeta_max_of_mean_f,mae]"]
     single = train(compose("train", settings))
     double = Path(in_two_processes("train", *settings, f"runtime.outputs={tmp_path / 'two'}", cwd=tmp_path))
     assert double.name == single.name
