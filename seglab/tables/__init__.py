@@ -1,0 +1,1 @@
+"""Published tables: what they claim, which runs they need, what those runs say."""

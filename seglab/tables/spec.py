@@ -1,0 +1,228 @@
+"""One published table or figure, read from ``conf/table/<id>.yaml`` and checked.
+
+One runnable line: ``python -c "from seglab.tables.spec import load_table; print(load_table('cas_t3').rows[0])"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seglab.config import conf_dir
+from seglab.words import nearest
+
+KINDS = ("ours", "published", "extra")
+"""ours: trained by the paper's authors, to be reproduced; published: quoted by them; extra: not in the paper."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one number of a row is.
+
+    Attributes:
+        name: heading.
+        set: name of a file in ``conf/data``.
+        metric: name of a metric as the evaluator writes it.
+        better: ``higher`` or ``lower``.
+        protocol: name of the protocol the metric is measured by.
+        paper_name: heading in the paper, where a stand-in data set changed it; else the same as ``name``.
+    """
+
+    name: str
+    set: str
+    metric: str
+    better: str
+    protocol: str = "cas"
+    paper_name: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        name: as printed.
+        kind: one of :data:`KINDS`.
+        values: published numbers as they are to be compared, misprints corrected, one per column of the paper's table;
+            None = a printed dash. Empty where nothing is published.
+        printed: the same as printed, misprints included.
+        run: overrides of ``seglab.train`` that train it; empty where nothing is to be trained.
+        starts_from: name of the row whose finished run the training starts from.
+        cells: for a row assembled from others: per column of the paper's table, ``row`` or ``table:row``.
+        unavailable: why a row of kind ``ours`` cannot be trained yet.
+        series: line of a plot it belongs to.
+        x: its position on that line.
+    """
+
+    name: str
+    kind: str
+    values: tuple[float | None, ...] = ()
+    printed: tuple[float | None, ...] = ()
+    run: tuple[str, ...] = ()
+    starts_from: str | None = None
+    cells: tuple[str, ...] = ()
+    unavailable: str | None = None
+    series: str | None = None
+    x: float | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper.
+
+    Attributes:
+        text: in words.
+        check: expression over rows, see :mod:`seglab.tables.claims`; None = prose that a table cannot decide.
+        columns: metric names or headings (``*`` allowed) the check is made for, one by one; empty = all columns.
+        at_least: in how many of these columns it has to hold; None = in all.
+    """
+
+    text: str
+    check: str | None = None
+    columns: tuple[str, ...] = ()
+    at_least: int | None = None
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A whole table; a figure is a table with ``figures``, perhaps without columns.
+
+    Attributes:
+        id: name of the file.
+        paper: short name of the paper.
+        title: caption as printed.
+        source: where it is printed.
+        protocol: how the authors trained and measured.
+        columns: as in the paper.
+        rows: as in the paper, extra ones included.
+        claims: statements to check.
+        notes: misprints, contradictions, our readings.
+        trained_on: ``row``: a row's overrides name its training data; ``column``: each column's data set is also what
+            its row was trained on.
+        scales: per scale, changes of the scale's own settings for this table (``data``, ``models``, ``overrides``,
+            ``seeds``).
+        figures: nodes with a ``_target_`` in ``seglab.report.figures``, drawn from the rows.
+    """
+
+    id: str
+    paper: str
+    title: str
+    source: str
+    protocol: str
+    columns: tuple[Column, ...] = ()
+    rows: tuple[Row, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    notes: tuple[str, ...] = ()
+    trained_on: str = "row"
+    scales: Mapping[str, Mapping[str, Any]] | None = None
+    figures: tuple[Mapping[str, Any], ...] = ()
+
+    def row(self, name: str) -> Row:
+        """The row of that name."""
+        return next(row for row in self.rows if row.name == name)
+
+
+def table_ids() -> list[str]:
+    """Names of all tables in ``conf/table``."""
+    return sorted(path.stem for path in (conf_dir() / "table").glob("*.yaml") if not path.stem.startswith("_"))
+
+
+def load_table(name: str) -> TableSpec:
+    """Read and check ``conf/table/<name>.yaml``.
+
+    Args:
+        name: name of the file, or the path of a YAML file of one's own.
+
+    Raises:
+        ValueError: no such table, a key it does not have, or values that do not fit its columns.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else conf_dir() / "table" / f"{name}.yaml"
+    if not path.is_file():
+        raise ValueError(f"table={name}: no such table{nearest(name, table_ids())}")
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    return parse_table(content, str(path))
+
+
+def parse_table(content: dict[str, Any], where: str) -> TableSpec:
+    """Turn the content of a table file into a spec.
+
+    Args:
+        content: plain types.
+        where: the file, for messages.
+
+    Raises:
+        ValueError: naming the file and the key.
+    """
+    columns = tuple(_build(Column, c, f"{where}: columns[{i}]") for i, c in enumerate(content.get("columns") or []))
+    columns = tuple(replace(c, paper_name=c.paper_name or c.name) for c in columns)
+    misprints = content.pop("misprints", None) or {}
+    rows = []
+    for i, raw in enumerate(content.get("rows") or []):
+        row = _build(Row, raw, f"{where}: rows[{i}]")
+        rows.append(_with_misprints(row, columns, misprints.get(row.name, {}), where))
+    claims = [_build(Claim, c, f"{where}: claims[{i}]") for i, c in enumerate(content.get("claims") or [])]
+    parts = {"columns": columns, "rows": tuple(rows), "claims": tuple(claims)}
+    spec = _build(TableSpec, {**content, **parts}, where)
+    _check(spec, where)
+    return spec
+
+
+def _with_misprints(row: Row, columns: Sequence[Column], corrected: Mapping[str, float], where: str) -> Row:
+    names = [c.name for c in columns]
+    for name in corrected:
+        if name not in names:
+            raise ValueError(f"{where}: misprints of '{row.name}': no column '{name}'{nearest(name, names)}")
+    values = tuple(corrected.get(n, v) for n, v in zip(names, row.values, strict=False))
+    return replace(row, printed=row.values, values=values if len(row.values) == len(names) else row.values)
+
+
+def _build(cls: type, content: Any, where: str) -> Any:
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{where}: expected keys and values, found {content!r}")
+    known = [f.name for f in fields(cls)]
+    for key in content:
+        if key not in known:
+            raise ValueError(f"{where}: unknown key '{key}'{nearest(str(key), known)}")
+    arguments = {}
+    for key, value in content.items():
+        if value is None:
+            continue
+        arguments[key] = tuple(value) if isinstance(value, list) else value
+    try:
+        return cls(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{where}: {str(error).split('__init__() ')[-1]}") from error
+
+
+def _check(spec: TableSpec, where: str) -> None:
+    for group, names in (("rows", [r.name for r in spec.rows]), ("columns", [c.name for c in spec.columns])):
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"{where}: {group}: '{twice[0]}' appears more than once")
+    if spec.trained_on not in ("row", "column"):
+        raise ValueError(f"{where}: trained_on={spec.trained_on}: expected row or column")
+    for column in spec.columns:
+        if column.better not in ("higher", "lower"):
+            raise ValueError(f"{where}: column '{column.name}': better={column.better}: expected higher or lower")
+    names = [r.name for r in spec.rows]
+    for row in spec.rows:
+        place = f"{where}: row '{row.name}'"
+        if row.kind not in KINDS:
+            raise ValueError(f"{place}: kind={row.kind}: expected {', '.join(KINDS)}")
+        for key, given in (("values", row.values), ("cells", row.cells)):
+            if given and len(given) != len(spec.columns):
+                raise ValueError(f"{place}: {len(given)} {key} for {len(spec.columns)} columns")
+        ways = [k for k in ("run", "cells", "unavailable") if getattr(row, k)]
+        if row.kind != "published" and len(ways) != 1:
+            raise ValueError(f"{place}: expected one of run, cells, unavailable; found {', '.join(ways) or 'none'}")
+        if row.kind == "published" and ways:
+            raise ValueError(f"{place}: kind=published is not trained; found {', '.join(ways)}")
+        if row.starts_from and row.starts_from not in names:
+            raise ValueError(f"{place}: starts_from={row.starts_from}: no such row{nearest(row.starts_from, names)}")
