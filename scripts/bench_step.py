@@ -2,8 +2,11 @@
 
 A step is forward, loss in float32, backward and Adam. The variants take turns, one step each, and the table shows
 medians, so that a busy machine disturbs all of them alike. Run on an otherwise idle machine for figures to quote.
+The share of peak compares with a large bfloat16 matrix product (float32 without autocast) timed in the same run; a
+multiply-add counts as two operations.
 
     python scripts/bench_step.py --models fcn_resnet101 unet_mobilenetv2 --steps 5 --threads 2
+    python scripts/bench_step.py --models fcn_resnet101 deeplabv3_resnet101 --batch 64 --steps 20      # on a GPU
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 SETTINGS = {  # images per step, side in pixels, builder's arguments
     "fcn_resnet101": (4, 256, {}),
@@ -51,11 +55,44 @@ def machine(device: torch.device) -> str:
     )
 
 
-def make_step(model: str, bf16: bool, channels_last: bool, device: torch.device) -> Callable[[], float]:
+def build(model: str) -> torch.nn.Module:
+    return getattr(importlib.import_module(f"seglab.models.{model}"), model)(**SETTINGS[model][2]).train()
+
+
+def operations(model: str) -> float:
+    """Floating-point operations of one image, forward and backward, counted without computing them."""
+    _, size, _ = SETTINGS[model]
+    with torch.device("meta"):
+        network, image = build(model), torch.zeros((2, 3, size, size), dtype=torch.uint8)
+    with FlopCounterMode(display=False) as counter:
+        network(image).sum().backward()
+    return counter.get_total_flops() / 2
+
+
+def peak(bf16: bool, device: torch.device) -> float:
+    """Operations a second of a matrix product that fills the device; the best of five."""
+    side = 8192 if device.type == "cuda" else 2048
+    a = torch.randn(side, side, device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
+    best = float("inf")
+    for _ in range(6):
+        wait(device)
+        start = time.perf_counter()
+        a @ a
+        wait(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def make_step(model: str, batch: int, bf16: bool, channels_last: bool, device: torch.device) -> Callable[[], float]:
     """A function that takes one training step and returns its seconds."""
-    batch, size, arguments = SETTINGS[model]
+    _, size, _ = SETTINGS[model]
     torch.manual_seed(0)
-    network = getattr(importlib.import_module(f"seglab.models.{model}"), model)(**arguments).to(device).train()
+    network = build(model).to(device)
     image = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, device=device)
     mask = torch.randint(0, 2, (batch, size, size), device=device)
     if channels_last:
@@ -63,12 +100,8 @@ def make_step(model: str, bf16: bool, channels_last: bool, device: torch.device)
         image = image.contiguous(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=1e-3)
 
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
     def step() -> float:
-        wait()
+        wait(device)
         start = time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             logits = network(image)
@@ -76,7 +109,7 @@ def make_step(model: str, bf16: bool, channels_last: bool, device: torch.device)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        wait()
+        wait(device)
         return time.perf_counter() - start
 
     return step
@@ -86,7 +119,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=["fcn_resnet101", "unet_mobilenetv2"], choices=SETTINGS)
     parser.add_argument("--variants", nargs="+", default=["fp32", "bf16 channels_last"], choices=VARIANTS)
-    parser.add_argument("--steps", type=int, default=5, help="timed steps of each variant, after one to warm up")
+    parser.add_argument("--steps", type=int, default=5, help="timed steps of each variant, after the warm-up")
+    parser.add_argument("--warmup", type=int, default=3, help="steps before the clock counts")
+    parser.add_argument("--batch", type=int, default=0, help="images per step (0: what suits a CPU)")
     parser.add_argument("--threads", type=int, default=0, help="threads (0: torch's choice)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
@@ -95,21 +130,24 @@ def main() -> None:
     device = torch.device(options.device)
     write = sys.stdout.write
     write(f"{machine(device)}\n")
+    peaks = {bf16: peak(bf16, device) for bf16 in {VARIANTS[name][0] for name in options.variants}}
     for model in options.models:
-        batch, size, _ = SETTINGS[model]
-        steps = {name: make_step(model, *VARIANTS[name], device) for name in options.variants}
+        batch, size = options.batch or SETTINGS[model][0], SETTINGS[model][1]
+        work = operations(model)
+        steps = {name: make_step(model, batch, *VARIANTS[name], device) for name in options.variants}
         seconds: dict[str, list[float]] = {name: [] for name in steps}
-        for index in range(options.steps + 1):
+        for index in range(options.warmup + options.steps):
             for name, step in steps.items():
                 taken = step()
-                if index:
+                if index >= options.warmup:
                     seconds[name].append(taken)
         first = statistics.median(seconds[options.variants[0]])
         for name, taken in seconds.items():
             median = statistics.median(taken)
+            share = work * batch / median / peaks[VARIANTS[name][0]]
             write(
-                f"{model:20} B{batch} {size} px  {name:20} {batch / median:8.2f} images/s  "
-                f"x{first / median:.2f}  (step {median:.3f} s, {min(taken):.3f} to {max(taken):.3f})\n"
+                f"{model:20} B{batch} {size} px  {name:20} {batch / median:8.2f} images/s  x{first / median:.2f}  "
+                f"{share:4.0%} of peak  (step {median:.3f} s, {min(taken):.3f} to {max(taken):.3f})\n"
             )
         sys.stdout.flush()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -20,6 +21,7 @@ from seglab.distributed import is_main
 
 EXIT_FAILED = 1
 EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: a scheduler may start the same command again
+LAUNCHERS = "joblib, submitit_local and submitit_slurm come with: pip install 'seglab[launchers]'"
 
 log = logging.getLogger("seglab")
 
@@ -67,33 +69,58 @@ def _hydra_main(command: str, task: Callable[[DictConfig], Path | None]) -> None
     from hydra.types import RunMode
 
     from seglab.config import conf_dir, finalise
+    from seglab.launch.sweep import Desk, in_other_processes
 
     failures: list[tuple[str, Exception]] = []
+    desk = Desk()
 
     def job(cfg: DictConfig) -> str | None:
         hydra_cfg = HydraConfig.get()
         with open_dict(cfg):
             cfg.pop("hydra", None)
         overrides = list(hydra_cfg.overrides.task)
-        try:
+
+        def run() -> Path | None:
             finalise(cfg, dict(hydra_cfg.runtime.choices), overrides)
-            folder = task(cfg)
+            return task(cfg)
+
+        if hydra_cfg.mode is RunMode.MULTIRUN and in_other_processes(hydra_cfg):
+            return desk.work(hydra_cfg, run, lambda error: _message(error, command))
+        try:
+            folder = run()
         except Exception as error:
-            if hydra_cfg.mode is RunMode.MULTIRUN and not hydra_cfg.launcher._target_.endswith("BasicLauncher"):
-                raise  # another process: Hydra carries the error home
             # A sweep goes on with its other runs; the messages are ours to word, so Hydra need not see the error.
             failures.append((" ".join(overrides), error))
             return None
-        if folder is not None and is_main():
-            sys.stdout.write(f"{folder}\n")
-            sys.stdout.flush()
+        _show(folder)
         return str(folder) if folder else None
 
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(job)()
+    if any(a in ("-m", "--multirun") or a.startswith("hydra.mode=") for a in sys.argv):
+        # Among the other overrides: Hydra wants them in one piece, and flags may follow.
+        place = next((i for i, a in enumerate(sys.argv) if i and "=" in a and not a.startswith("-")), len(sys.argv))
+        sys.argv[place:place] = desk.override()
+    broken = None
+    with desk.stopping():
+        try:
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(job)()
+        except Exception as error:
+            if not desk.elsewhere:
+                raise
+            broken = error
+        if desk.elsewhere:
+            lines, failures = desk.results(broken)
+            for line in lines:
+                _show(line)
     for overrides, error in failures[:-1]:
         sys.stderr.write(f"seglab: {overrides}\nseglab: {_message(error, command)}\n")
     if failures:
         raise failures[-1][1]
+
+
+def _show(result: Path | str | None) -> None:
+    if result is not None and is_main():
+        sys.stdout.write(f"{result}\n")
+        sys.stdout.flush()
 
 
 def setup_logging() -> None:
@@ -114,6 +141,8 @@ def _message(error: Exception, command: str) -> str:
     if isinstance(error, HydraException | OmegaConfBaseException):
         from seglab.explain import explain
 
+        if found := re.search(r"Could not find 'hydra/launcher/([\w.-]+)'", str(error)):
+            return f"hydra/launcher={found[1]}: no such launcher; " + LAUNCHERS
         return explain(error, command)
     if type(error).__name__ == "OutOfMemoryError":
         return f"out of memory: {error}. Try a smaller batch_size or data.size, accumulate=2, or runtime.precision=bf16"

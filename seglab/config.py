@@ -129,8 +129,8 @@ def _number(fits: Callable[[float], bool], expected: str) -> tuple[Callable[[Any
     return lambda v: isinstance(v, int | float) and not isinstance(v, bool) and fits(v), expected
 
 
-def _one_of(*offered: str) -> tuple[Callable[[Any], bool], str]:
-    return lambda v: v in offered, f"one of {', '.join(offered)}"
+def _one_of(*offered: str | bool) -> tuple[Callable[[Any], bool], str]:
+    return lambda v: v in offered, f"one of {', '.join(map(str, offered))}"
 
 
 RULES = {
@@ -139,6 +139,8 @@ RULES = {
     "accumulate": _whole(1),
     "val": _number(lambda v: 0 <= v < 1, "a share of the training images, 0 <= val < 1"),
     "count": _whole(1),
+    "render": _one_of(True, False),
+    "status": _one_of(True, False),
     "data.size": _whole(1),
     "model.channels": _whole(2),
     "optim.lr": _number(lambda v: v > 0, "a number above 0"),

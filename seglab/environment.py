@@ -7,17 +7,20 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from seglab import __version__, distributed
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "segmentation-models-pytorch")
 
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Facts about machine, versions and code, as plain types."""
+    import torch
+
     return {
         "seglab": __version__,
         "git": git_state(),
@@ -27,7 +30,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "processes": distributed.world(),
-        "arguments": sys.argv[1:],
+        "arguments": [a for a in sys.argv[1:] if not a.startswith("+hydra.callbacks.seglab.")],  # ours, of a sweep
     }
 
 

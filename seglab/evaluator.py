@@ -7,7 +7,7 @@ image (CAS section 4.2).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from seglab.data.loader import make_loader, shard
 from seglab.data.sample import Batch
 from seglab.forward import forward
 from seglab.identity import resolved
-from seglab.run import Run, write_atomic
+from seglab.run import Run, result_stem, write_atomic
 from seglab.targets import instantiate
 from seglab.words import nearest
 
@@ -80,8 +80,7 @@ class Evaluator:
                 continue
             for row, index in enumerate(batch["index"].tolist()):
                 _, mask = dataset.original(index)
-                small = self.post(logits[row : row + 1])[:, None]
-                whole = F.interpolate(small, mask.shape, mode="bilinear", align_corners=False)[0, 0]
+                whole = resize(self.post(logits[row : row + 1]), mask.shape)[0]
                 metrics.update_one(whole, torch.from_numpy(mask.astype(np.int64)), index)
         return metrics
 
@@ -98,14 +97,18 @@ class Evaluator:
             if name not in offered:
                 raise ValueError(f"eval.watch={name}: no such metric{nearest(name, offered)}")
 
-    def run(self, run: Run) -> dict[str, dict[str, float]]:
-        """Score the model on every set of ``eval.sets`` and write ``eval/<set>-<protocol>.json`` with its CSV.
+    def run(self, run: Run, names: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
+        """Score the model on test sets and write ``eval/<set>-<protocol>.json`` with its CSV.
+
+        Args:
+            run: the run folder.
+            names: test sets; None = those of ``eval.sets``.
 
         Returns:
             ``{set: {metric: value}}``.
         """
         results = {}
-        for name in test_sets(self.cfg):
+        for name in test_sets(self.cfg) if names is None else names:
             dataset = test_data(self.cfg, name)
             metrics = self.score(dataset, name)
             # Every process takes part in adding up, one writes.
@@ -141,13 +144,16 @@ class Evaluator:
         names = pd.DataFrame({"id": dataset.ids})
         table = names.join(pd.DataFrame(rows).set_index("index")) if rows else names
         write_atomic(run.path / f"{stem}.csv", table.to_csv(index=False))
-        write_atomic(run.path / f"{stem}-curves.csv", pd.DataFrame(curves).to_csv(index=False))
+        if curves:
+            write_atomic(run.path / f"{stem}-curves.csv", pd.DataFrame(curves).to_csv(index=False))
 
     def settings(self, name: str) -> dict[str, Any]:
         """Everything a number depends on besides weights and images, as plain types."""
         protocol = instantiate(self.cfg.eval.protocol).to_dict()
-        protocol.pop("mask_above")  # masks are cut when they are read: source.threshold is the rule that was applied
-        whole = OmegaConf.create({"data": data_of(self.cfg, name), "runtime": self.cfg.runtime})
+        # Masks are cut when they are read: source.threshold is the rule that was applied.
+        protocol.pop("mask_above", None)
+        parts = {"data": data_of(self.cfg, name), "runtime": self.cfg.runtime, "seed": self.cfg.get("seed")}
+        whole = OmegaConf.create(parts)
         return {
             "resolution": self.cfg.eval.resolution,
             "size": self.cfg.data.size,
@@ -158,7 +164,8 @@ class Evaluator:
         }
 
 
-def result_stem(cfg: DictConfig, name: str) -> str:
-    """Path below the run folder, without suffix, of the numbers of one test set."""
-    resolution = "" if cfg.eval.resolution == "network" else f"-{cfg.eval.resolution}"
-    return f"eval/{name}-{cfg.eval.protocol.name}{resolution}"
+def resize(maps_BHW: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Predictions at another height and width: maps (float) bilinearly, classes (int) by the nearest pixel."""
+    if maps_BHW.is_floating_point():
+        return F.interpolate(maps_BHW[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    return F.interpolate(maps_BHW[:, None].double(), size, mode="nearest-exact")[:, 0].to(maps_BHW.dtype)

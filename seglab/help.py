@@ -26,8 +26,12 @@ def help_page(command: str) -> str:
     if "  - train" in main.read_text(encoding="utf-8"):
         main = root / "train.yaml"
         parts += _keys(main, "")
-    # The evaluation is chosen by the data set, so no command names it among its defaults.
-    for group, default in [*_defaults(main), ("eval", "saliency")]:
+    groups = _defaults(main)
+    if "data" in dict(groups):  # the evaluation is chosen by the data set, so no command names it among its defaults
+        groups.append(("eval", "saliency"))
+    if (root / command).is_dir():  # what the command is asked for by its own name, e.g. table=cas_t3
+        groups.insert(0, (command, ""))
+    for group, default in groups:
         parts += ["", *_group(root / group, group, default)]
         for nested in sorted(p for p in (root / group).iterdir() if p.is_dir()):
             parts += ["", *_group(nested, f"{group}/{nested.name}", "")]

@@ -121,6 +121,12 @@ class Run:
             yield
 
 
+def result_stem(cfg: DictConfig, name: str) -> str:
+    """Path below the run folder, without suffix, of the numbers of one test set."""
+    resolution = "" if cfg.eval.resolution == "network" else f"-{cfg.eval.resolution}"
+    return f"eval/{name}-{cfg.eval.protocol.name}{resolution}"
+
+
 def write_atomic(path: Path, text: str) -> Path:
     """Write a text file by way of a temporary one, so that a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ from seglab.run import Run
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from seglab.data.arrays import ArrayDataset
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     check_test_sets(cfg)
     data = training_data(cfg)
     model = build_model(cfg, device)
+    check_inputs(cfg, model, data.train)
     evaluator = Evaluator(cfg, model, device)
     evaluator.check_watch()
     if evaluator.post.needs_fit and not len(data.val):
@@ -91,8 +94,9 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
             return {}
         evaluator.fit(data.val)
         values = evaluator.score(data.val, "validation").compute()
-        if distributed.is_main():
-            path = save_samples(evaluator, data.val, run.path / "samples" / f"epoch-{done:04d}.png")
+        if distributed.is_main() and cfg.eval.samples:
+            path = run.path / "samples" / f"epoch-{done:04d}.png"
+            save_samples(evaluator, data.val, path, count=cfg.eval.samples)
             tracker.image("samples", path, epoch)
         return {f"val_{k}": values[k] for k in cfg.eval.watch}
 
@@ -151,16 +155,31 @@ def build_model(cfg: DictConfig, device: torch.device) -> nn.Module:
     return model.to(memory_format=torch.channels_last) if cfg.runtime.channels_last else model
 
 
+def check_inputs(cfg: DictConfig, model: nn.Module, dataset: ArrayDataset) -> None:
+    """Refuse a network that takes another number of channels than the images have.
+
+    Raises:
+        ValueError: naming both.
+    """
+    wanted, found = getattr(model, "inputs", 3), dataset.images.shape[1]
+    if wanted != found:
+        raise ValueError(
+            f"data={cfg.data.name}: its images have {found} channels, the network takes {wanted}: expected a model of "
+            f"{found} inputs (model=mlp_10 model.inputs={found} takes any number)"
+        )
+
+
 def score_what_is_missing(cfg: DictConfig, run: Run) -> None:
     """Score a finished run on the sets, protocol and resolution asked for, where that was not done yet."""
     from seglab.data.build import test_sets
     from seglab.evaluate import trained_evaluator
-    from seglab.evaluator import result_stem
+    from seglab.run import result_stem
 
-    if all((run.path / f"{result_stem(cfg, name)}.json").is_file() for name in test_sets(cfg)):
+    names = [name for name in test_sets(cfg) if not (run.path / f"{result_stem(cfg, name)}.json").is_file()]
+    if not names:
         return
-    with distributed.process_group(device := setup_torch(cfg)):
-        trained_evaluator(run, cfg, device).run(run)
+    with distributed.process_group(device := setup_torch(cfg)), run.lock() if distributed.is_main() else nullcontext():
+        trained_evaluator(run, cfg, device).run(run, names)
 
 
 def show_results(run: Run) -> None:

@@ -20,8 +20,9 @@ class ArrayDataset(Dataset):
     """Images and masks of one size. ``subset`` and ``with_noise`` give views that share the pixels.
 
     Args:
-        images: uint8 [n,3,S,S], planar RGB, in memory or mapped from a file.
-        masks: uint8 [n,S,S], 0..K-1 and 255 = ignore.
+        images: uint8 [n,3,S,S], planar RGB, in memory or mapped from a file; or float32 [n,C,H,W] of a source that
+            holds arrays.
+        masks: uint8 [n,S,S] (or [n,H,W]), 0..K-1 and 255 = ignore.
         ids: n names.
         items: the n items the arrays were read from, for :meth:`original`.
     """
@@ -112,7 +113,7 @@ class ArrayDataset(Dataset):
         return view
 
     def original(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image uint8 [H,W,3] and clean mask uint8 [H,W] at their original size, read from where they lie."""
+        """Image [H,W,C] and clean mask uint8 [H,W] at their original size, read from where they lie."""
         return self._items[self._rows[index]].read()
 
     def _view(self, positions: np.ndarray) -> ArrayDataset:

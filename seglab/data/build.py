@@ -17,6 +17,7 @@ from seglab import distributed
 from seglab.config import compose
 from seglab.data import cache
 from seglab.data.arrays import ArrayDataset
+from seglab.data.sample import ArraySource
 from seglab.data.split import hold_out
 from seglab.targets import instantiate
 
@@ -91,14 +92,17 @@ def data_of(cfg: DictConfig, name: str) -> DictConfig:
         return cfg.data
     other = compose("evaluate", ["run=none", f"data={name}"])
     with open_dict(other):
-        other.runtime = cfg.runtime
+        other.runtime, other.seed = cfg.runtime, cfg.get("seed")
         other.data.size = cfg.data.size
     return other.data
 
 
 def load_part(data: DictConfig, runtime: DictConfig, part: str) -> ArrayDataset:
-    """One part of a data set, decoded once into the cache below ``runtime.outputs``."""
-    items = instantiate(data.source).items(part)
+    """One part of a data set, decoded once into the cache below ``runtime.outputs``; arrays are taken as they are."""
+    source = instantiate(data.source)
+    if isinstance(source, ArraySource):
+        return source.dataset(part)
+    items = source.items(part)
     folder = Path(runtime.outputs) / "cache"
     with distributed.main_first():
         return cache.load(items, size=data.size, folder=folder, workers=runtime.workers)

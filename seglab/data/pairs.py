@@ -23,6 +23,12 @@ from seglab.data.rng import permutation
 log = logging.getLogger(__name__)
 
 PARTS = ("train", "test")
+STANDIN = ".standin.json"
+"""File in every top folder of generated images, see :mod:`seglab.data.standin`."""
+
+
+class DataMissing(ValueError):
+    """A folder or list of a data set is not there."""
 
 
 class Pairs:
@@ -214,6 +220,8 @@ class Pairs:
         return files
 
     def _compare_counts(self, part: str) -> None:
+        if self._found[part] and any((folder / STANDIN).is_file() for folder in self._found[part][0].image.parents):
+            return  # generated, and meant to be small
         counts = self.about.get("counts") or {}
         everything = sum(len(pairs) for pairs in self._found.values())
         found = {part: len(self._found[part]), "total": everything}
@@ -221,14 +229,14 @@ class Pairs:
             if key in counts and counts[key] != count:
                 log.warning("data=%s: %d %s images found, %d expected", self.name, count, key, counts[key])
 
-    def _missing(self, what: str, path: Any) -> ValueError:
+    def _missing(self, what: str, path: Any) -> DataMissing:
         layout = " ".join(str(self.about.get("layout", "")).split())
         message = f"{what} '{path}' not found"
         if layout:
             message += f"; expected below runtime.data_root (environment variable SEGLAB_DATA): {layout}"
         if self.about.get("homepage"):
             message += f"; get it from {self.about['homepage']}"
-        return self._error(message)
+        return DataMissing(str(self._error(message)))
 
     def _error(self, message: str) -> ValueError:
         return ValueError(f"data={self.name}: {message}")

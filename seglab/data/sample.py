@@ -6,10 +6,13 @@ One runnable line: ``python -c "from seglab.data.sample import Batch; print(list
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from seglab.data.arrays import ArrayDataset
 
 IGNORE = 255
 """Mask value of pixels that neither train nor score."""
@@ -18,7 +21,7 @@ IGNORE = 255
 class Sample(TypedDict):
     """One image: H W are the network's size."""
 
-    image: Tensor  # uint8 [3,H,W], RGB, not normalised
+    image: Tensor  # uint8 [3,H,W], RGB, not normalised; or float32 [C,H,W], see ArraySource
     mask: Tensor  # int64 [H,W], 0..K-1, 255 = ignore
     label: Tensor  # int64 [], image class; 0 = negative image
     id: str  # file stem: joins pseudo-labels, saliency maps, reports
@@ -27,7 +30,7 @@ class Sample(TypedDict):
 class Batch(TypedDict):
     """B samples, stacked in front."""
 
-    image: Tensor  # uint8 [B,3,H,W]
+    image: Tensor  # uint8 [B,3,H,W] or float32 [B,C,H,W]
     mask: Tensor  # int64 [B,H,W]
     label: Tensor  # int64 [B]
     id: list[str]
@@ -59,5 +62,22 @@ class Source(Protocol):
 
         Raises:
             ValueError: the source has no such part, or the files do not fit the layout.
+        """
+        ...
+
+
+@runtime_checkable
+class ArraySource(Protocol):
+    """A source whose images are arrays already: not decoded, not resized, not cached."""
+
+    def items(self, part: str) -> Sequence[Item]:
+        """As :meth:`Source.items`; images may be float32 [H,W,C] with any number of channels."""
+        ...
+
+    def dataset(self, part: str) -> ArrayDataset:
+        """The items of a part as arrays: images uint8 or float32 [n,C,H,W], masks uint8 [n,H,W].
+
+        Raises:
+            ValueError: the source has no such part.
         """
         ...

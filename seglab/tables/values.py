@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,7 +64,11 @@ class Cell:
     @property
     def deviation(self) -> float | None:
         """Sample standard deviation over the finished seeds, None for fewer than two."""
-        return statistics.stdev(self.ours) if len(self.ours) > 1 else None
+        if len(self.ours) < 2:
+            return None
+        if not all(map(math.isfinite, self.ours)):
+            return math.nan  # which statistics.stdev cannot take
+        return statistics.stdev(self.ours)
 
     @property
     def difference(self) -> float | None:

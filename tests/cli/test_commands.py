@@ -164,7 +164,7 @@ MISTAKES = {
     "init=run init.run=nothing": "no such run",
     "init=coco": "init",
     "data=pairs data.source.train=3": "belongs to data=shapes",
-    "experiment=cas_lowfidelity": "did you mean 'cas_low_fidelity'",
+    "experiment=cas_t1_resnetcas": "did you mean 'cas_t1_resnet_cas'",
     "++runtime.dvice=cpu": "did you mean 'runtime.device'",
     "+data.images=photos": "unknown key 'data.images'",
     "++data.images=photos": "unknown key 'data.images'",

@@ -18,8 +18,9 @@ OPTIONS = [
     (group, path.stem)
     for group in groups()
     for path in sorted((conf_dir() / group).glob("*.yaml"))
-    if not path.stem.startswith("_") and group not in ("runtime",)
+    if not path.stem.startswith("_") and group not in ("runtime", "table", "scale", "launch")
 ]
+TABLE_OPTIONS = [(g, p.stem) for g in ("scale", "launch") for p in sorted((conf_dir() / g).glob("*.yaml"))]
 NEEDED = {("data", "pairs"): ["data.images=a", "data.masks=b"]}
 
 
@@ -34,6 +35,34 @@ def test_every_option_composes_and_binds(group: str, option: str, tmp_path) -> N
         (tmp_path / "config.yaml").write_text("seed: 0\n")
         extra = [f"init.run={tmp_path}"]
     assert identity(composed(group, option, *extra))
+
+
+@pytest.mark.parametrize(("group", "option"), TABLE_OPTIONS)
+def test_every_option_of_the_table_command_composes(group: str, option: str) -> None:
+    from seglab.launch.engine import check_launch
+    from seglab.tables.scale import scale_for
+    from seglab.tables.spec import load_table
+
+    cfg = compose("table", ["tables=[cas_t1]", f"{group}={option}"])
+    check_launch(cfg.launch)
+    spec = load_table("cas_t1")
+    scale = scale_for(cfg, spec)
+    assert scale.columns(spec)
+    known = {path.stem for path in (conf_dir() / "data").glob("*.yaml")}
+    assert {name for names in (scale.data or {}).values() for name in names} <= known
+    models = {path.stem for path in (conf_dir() / "model").glob("*.yaml")}
+    assert set((scale.models or {}).values()) | set(scale.models or {}) <= models
+
+
+def test_help_of_the_table_command_shows_its_options() -> None:
+    from seglab.help import help_page
+
+    page = help_page("table")
+    for _, option in TABLE_OPTIONS:
+        assert re.search(rf"^  {option} ", page, flags=re.MULTILINE), f"{option} missing"
+    for key in ("only", "seeds", "render", "status", "scale.seeds", "launch.slots", "runtime.data_root", "cas_t3"):
+        assert key in page, f"{key} missing"
+    assert "eval=..." not in page
 
 
 @pytest.mark.parametrize("option", [o for g, o in OPTIONS if g == "loss"])
@@ -74,9 +103,20 @@ def test_every_other_option_instantiates(group: str, option: str) -> None:
     elif group == "noise":
         assert instantiate(cfg.noise).choose(10).sum() == round(10 * cfg.noise.rate)
     else:
-        metrics = instantiate(cfg.eval.metrics)
-        metrics.update(torch.full((1, 8, 8), 0.5), torch.ones(1, 8, 8, dtype=torch.int64), torch.zeros(1))
+        metrics, post, masks = instantiate(cfg.eval.metrics), instantiate(cfg.eval.post), torch.eye(8).long()[None]
+        logits = torch.stack([1 - masks, masks], 1).float()
+        post.update(logits, masks)
+        post.finish()
+        metrics.update(post(logits), masks, torch.zeros(1))
         assert set(cfg.eval.watch) <= set(metrics.compute())
+        assert cfg.eval.samples >= 0
+
+
+@pytest.mark.parametrize("option", [o for g, o in OPTIONS if g == "data"])
+def test_every_data_set_chooses_the_evaluation_of_its_task(option: str) -> None:
+    cfg = composed("data", option)
+    assert cfg.data.task == cfg.eval.task
+    assert cfg.data.name == option
 
 
 def test_every_yaml_has_a_heading_and_commented_keys() -> None:

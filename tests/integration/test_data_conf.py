@@ -12,7 +12,7 @@ from PIL import Image
 from seglab.config import compose, conf_dir
 from seglab.targets import instantiate
 
-NAMES = sorted(p.stem for p in (conf_dir() / "data").glob("[a-z]*.yaml"))
+NAMES = sorted(p.stem for p in (conf_dir() / "data").glob("[a-z]*.yaml") if p.stem != "toy_imbalance")  # not images
 FOLDERS = ("images", "masks")
 
 

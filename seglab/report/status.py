@@ -1,0 +1,40 @@
+"""One view of how far the runs of some tables are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from seglab.tables.plan import Job
+from seglab.tables.state import State, state_of
+from seglab.tables.values import STATES
+
+WIDTH = 44
+QUIET = ("done", "published", "not run")
+"""States that need no reason."""
+
+
+def status_text(title: str, rows: Iterable[tuple[str, list[Job]]]) -> str:
+    """A block of lines: the sum over a table, one line a row, and every reason.
+
+    Args:
+        title: heading of the block.
+        rows: name of a row and its runs.
+    """
+    rows = [(name, [(job, state_of(job)) for job in jobs]) for name, jobs in rows]
+    once = {job.key: state for _, jobs in rows for job, state in jobs}
+    lines = [f"{title}: {len(once)} runs: {counts(once.values())}"]
+    for name, jobs in rows:
+        lines.append(f"  {name:<{WIDTH}} {counts(state for _, state in jobs)}")
+        reasons: dict[str, list[int]] = {}
+        for job, state in jobs:
+            if state.name not in QUIET and state.reason:
+                reasons.setdefault(f"{state.name}: {state.reason}", []).append(job.seed)
+        for reason, seeds in reasons.items():
+            lines.append(f"  {'':<{WIDTH}} seed {', '.join(map(str, dict.fromkeys(seeds)))}: {reason}")
+    return "\n".join(lines) + "\n"
+
+
+def counts(states: Iterable[State]) -> str:
+    """``4 done, 1 running``."""
+    names = [state.name for state in states]
+    return ", ".join(f"{names.count(name)} {name}" for name in STATES if name in names) or "none"

@@ -1,0 +1,243 @@
+"""Which runs a table needs: every row, data set and seed, composed to a config and so to a run folder.
+
+A run that several rows or tables ask for is one run, scored on the test sets of all of them.
+
+One runnable line: ``python -m seglab.table table=all status=true``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from seglab.config import compose
+from seglab.data.pairs import DataMissing
+from seglab.run import Run
+from seglab.tables.scale import Scale, scale_for
+from seglab.tables.spec import Column, Row, TableSpec, load_table
+
+
+@dataclass(eq=False)
+class Job:
+    """One run that is asked for.
+
+    Attributes:
+        table: name of the first table that asked.
+        row: name of its row.
+        seed: seed of the run.
+        cfg: finalised config; None where it could not be composed.
+        problem: why there is no config, in words.
+        data_missing: whether the problem is that nothing stands in for its data at this scale.
+        start: the job whose finished run this one starts from.
+        wanted: protocol -> names of the data sets to score on.
+        missing: data set -> why it cannot be read; filled by :mod:`seglab.tables.state`.
+        outcome: state and reason that the launch engine gave it, where it did not become done.
+    """
+
+    table: str
+    row: str
+    seed: int
+    cfg: DictConfig | None = None
+    problem: str = ""
+    data_missing: bool = False
+    start: Job | None = None
+    wanted: dict[str, list[str]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    outcome: tuple[str, str] | None = None
+
+    @cached_property
+    def run(self) -> Run | None:
+        """The run folder, there or not; None without a config."""
+        return Run.for_config(self.cfg) if self.cfg is not None else None
+
+    @property
+    def key(self) -> str:
+        """Name of the run folder, or what there is to tell jobs apart."""
+        return self.run.path.name if self.run else f"{self.table}: {self.row}, seed {self.seed}"
+
+    def want(self, column: Column) -> None:
+        """Ask for the data set and protocol of a column."""
+        sets = self.wanted.setdefault(column.protocol, [])
+        if column.set not in sets:
+            sets.append(column.set)
+
+    def configs(self) -> list[DictConfig]:
+        """Configs for :func:`seglab.train.train`: the first trains; each scores by one protocol."""
+        made = []
+        for protocol, sets in self.wanted.items() or [(self.cfg.eval.protocol.name, [])]:
+            cfg = self.cfg_for(protocol)
+            cfg.eval.sets = [name for name in sets if name not in self.missing]
+            made.append(cfg)
+        return made
+
+    def cfg_for(self, protocol: str) -> DictConfig:
+        """A copy of the config that scores by a protocol, named as in ``conf/eval/protocol``."""
+        assert self.cfg is not None
+        cfg = copy.deepcopy(self.cfg)
+        if protocol != cfg.eval.protocol.name:
+            with open_dict(cfg):
+                cfg.eval.protocol = OmegaConf.create(_protocol(protocol))
+        return cfg
+
+
+class Plan:
+    """The runs behind some tables.
+
+    Args:
+        cfg: finalised config of ``conf/table.yaml``.
+    """
+
+    def __init__(self, cfg: DictConfig) -> None:
+        self.cfg = cfg
+        self.jobs: dict[str, Job] = {}
+        self._asked: dict[tuple[str, str, str | None, int], Job] = {}
+        self._composed: dict[tuple[str, ...], DictConfig | ValueError] = {}
+        self._specs: dict[str, TableSpec] = {}
+        self._scales: dict[str, Scale] = {}
+
+    def spec(self, table: str) -> TableSpec:
+        """A table by the name it was asked for."""
+        if table not in self._specs:
+            spec = load_table(table)
+            self._specs[table] = self._specs.setdefault(spec.id, spec)
+        return self._specs[table]
+
+    def scale(self, table: str) -> Scale:
+        """The scale as it applies to a table."""
+        if table not in self._scales:
+            self._scales[table] = scale_for(self.cfg, self.spec(table))
+        return self._scales[table]
+
+    def columns(self, table: str) -> tuple[Column, ...]:
+        """The columns of a table at this scale."""
+        return self.scale(table).columns(self.spec(table))
+
+    def row_jobs(self, table: str, row: Row) -> list[Job]:
+        """All jobs of a row, with the test sets of its columns noted in them."""
+        found: dict[str, Job] = {}
+        for column in self.columns(table):
+            for job in self.cell_jobs(table, row, column):
+                job.want(column)
+                found.setdefault(job.key, job)
+        if row.run and not self.spec(table).columns:  # a figure: it needs the runs, not their scores
+            for seed in self.scale(table).seeds:
+                job = self._job(table, row, None, seed)
+                found.setdefault(job.key, job)
+        return list(in_order(found.values()))
+
+    def cell_jobs(self, table: str, row: Row, column: Column) -> list[Job]:
+        """The jobs of one cell, one per seed; empty where nothing is to be run."""
+        if row.cells:
+            other, name = self.reference(table, row, column)
+            return self.cell_jobs(other, self.spec(other).row(name), column)
+        if not row.run:
+            return []
+        domain = column.set if self.spec(table).trained_on == "column" else None
+        return [self._job(table, row, domain, seed) for seed in self.scale(table).seeds]
+
+    def reference(self, table: str, row: Row, column: Column) -> tuple[str, str]:
+        """Table and row that an assembled row takes a cell from."""
+        names = [c.paper_name for c in self.spec(table).columns]
+        other, _, name = row.cells[names.index(column.paper_name)].rpartition(":")
+        return other or table, name
+
+    def _job(self, table: str, row: Row, domain: str | None, seed: int) -> Job:
+        asked = (table, row.name, domain, seed)
+        if asked not in self._asked:
+            job = self._new_job(table, row, domain, seed)
+            # The same run may belong to other rows and tables: they share the job.
+            self._asked[asked] = self.jobs.setdefault(job.key, job)
+        return self._asked[asked]
+
+    def _new_job(self, table: str, row: Row, domain: str | None, seed: int) -> Job:
+        job = Job(self.spec(table).id, row.name, seed)
+        try:
+            cfg = copy.deepcopy(self._config(table, row, domain))
+        except ValueError as error:
+            job.problem, job.data_missing = str(error), isinstance(error, DataMissing)
+            return job
+        cfg.seed = seed
+        if row.starts_from:
+            start = self._job(table, self.spec(table).row(row.starts_from), domain, seed)
+            if start.run is None:
+                job.problem = f"its start, '{row.starts_from}', cannot be made: {start.problem}"
+                return job
+            job.start = start
+            cfg.init = OmegaConf.create({"weights": None, "file": None, "run": str(start.run.path)})
+        job.cfg = cfg
+        return job
+
+    def _config(self, table: str, row: Row, domain: str | None) -> DictConfig:
+        """A row's config at this scale, without its seed."""
+        scale = self.scale(table)
+        groups = tuple(o for o in row.run if "." not in o.split("=")[0])
+        data, model, *_ = self._compose(groups).name.split("-")
+        stand_ins = (domain,) if domain else scale.stand_ins(data)
+        if not stand_ins:
+            raise DataMissing(f"data={data}: nothing stands in for it at scale={scale.name}")
+        changed = [f"data={stand_ins[0]}", f"model={(scale.models or {}).get(model, model)}"]
+        places = [f"runtime.outputs={self.outputs}", f"runtime.data_root={self.data_root}"]
+        return self._compose(_last_of_each((*row.run, *changed, *scale.overrides, *places)))
+
+    def _compose(self, overrides: tuple[str, ...]) -> DictConfig:
+        if overrides not in self._composed:
+            try:
+                self._composed[overrides] = compose("train", list(overrides))
+            except ValueError as error:
+                self._composed[overrides] = error
+        found = self._composed[overrides]
+        if isinstance(found, ValueError):
+            raise found
+        return found
+
+    @property
+    def outputs(self) -> Path:
+        """Folder below which this scale's runs lie."""
+        return Path(self.cfg.scale.outputs).absolute()
+
+    @property
+    def data_root(self) -> Path:
+        """Folder of the data sets: the user's, or the generated ones."""
+        return self.outputs / "data" if self.cfg.scale.generated else Path(self.cfg.runtime.data_root).absolute()
+
+    def sets(self) -> list[str]:
+        """Names of all data sets the jobs so far train or score on."""
+        trained = [job.cfg.data.name for job in self.jobs.values() if job.cfg is not None]
+        scored = [name for job in self.jobs.values() for sets in job.wanted.values() for name in sets]
+        return sorted({*trained, *scored})
+
+
+def in_order(jobs: Iterable[Job]) -> Iterator[Job]:
+    """Each job once, with those it starts from before it."""
+    seen: set[str] = set()
+
+    def visit(job: Job) -> Iterator[Job]:
+        if job.key not in seen:
+            seen.add(job.key)
+            if job.start is not None:
+                yield from visit(job.start)
+            yield job
+
+    for job in jobs:
+        yield from visit(job)
+
+
+def _last_of_each(overrides: Iterable[str]) -> tuple[str, ...]:
+    """Of several overrides of one key the last; Hydra would refuse some of them."""
+    last: dict[str, str] = {}
+    for override in overrides:
+        key = override.split("=")[0]
+        last.pop(key, None)
+        last[key] = override
+    return tuple(last.values())
+
+
+def _protocol(name: str) -> dict[str, Any]:
+    node = compose("evaluate", ["run=none", "data=shapes", f"eval/protocol={name}"]).eval.protocol
+    return OmegaConf.to_container(node, resolve=True)

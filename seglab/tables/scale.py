@@ -1,0 +1,117 @@
+"""At which scale a table is made: the paper's own data and networks, or what stands in for them.
+
+One runnable line: ``python -m seglab.table table=cas_t3 scale=small status=true``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from seglab.config import conf_dir
+from seglab.help import first_comment
+from seglab.tables.spec import Column, TableSpec
+from seglab.words import nearest
+
+OWN_KEYS = ("data", "models", "overrides", "seeds")
+"""What a table may change of a scale."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One scale, as it applies to one table.
+
+    Attributes:
+        name: ``paper``, ``small``, ``smoke`` ...
+        title: what it changes, in words.
+        data: data set -> its stand-ins; None = every set stands for itself; sets not named are left out.
+        models: network -> its stand-in; None = every network stands for itself.
+        overrides: further overrides of ``seglab.train``.
+        seeds: one run of every row for each.
+    """
+
+    name: str
+    title: str
+    data: Mapping[str, Sequence[str]] | None
+    models: Mapping[str, str] | None
+    overrides: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def stand_ins(self, name: str) -> tuple[str, ...]:
+        """The data sets that stand for one of the paper's; empty where there is none."""
+        return (name,) if self.data is None else tuple(self.data.get(name, ()))
+
+    def columns(self, spec: TableSpec) -> tuple[Column, ...]:
+        """The columns of a table at this scale: one for every stand-in of a column's data set."""
+        return tuple(_stand_in(c, name) for c in spec.columns for name in self.stand_ins(c.set))
+
+
+def scale_for(cfg: DictConfig, spec: TableSpec) -> Scale:
+    """The scale of a command line, with what the table changes of it.
+
+    Args:
+        cfg: finalised config of ``conf/table.yaml``.
+        spec: the table.
+
+    Raises:
+        ValueError: a table changes something a scale does not have, or ``seeds`` are no seeds.
+    """
+    settings = OmegaConf.to_container(cfg.scale, resolve=True)
+    typed = sorted(key for key in cfg.typed if key.startswith("scale."))
+    # What was typed counts for all tables; what a table brings along counts where nothing was typed.
+    own = {k: v for k, v in ((spec.scales or {}).get(settings["name"]) or {}).items() if f"scale.{k}" not in typed}
+    for key in own:
+        if key not in OWN_KEYS:
+            raise ValueError(f"table {spec.id}: scales.{settings['name']}.{key}: no such key{nearest(key, OWN_KEYS)}")
+    settings |= own
+    name, title = settings["name"], settings["title"]
+    if typed and "scale.name" not in typed:
+        # Never under the same name as the scale itself: numbers of different settings must not meet in one file.
+        name, title = f"{name}_changed", f"{title}; changed: {', '.join(typed)}"
+    return Scale(
+        name=name,
+        title=title,
+        data=_lists(settings["data"]),
+        models=settings["models"],
+        overrides=(*settings["overrides"], *_typed_runtime(cfg)),
+        seeds=seeds_of(settings["seeds"] if cfg.seeds is None else OmegaConf.to_container(cfg)["seeds"]),
+    )
+
+
+def seeds_of(value: Any) -> tuple[int, ...]:
+    """A number of seeds, or the seeds themselves, as a tuple.
+
+    Raises:
+        ValueError: neither.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return tuple(range(value))
+    if isinstance(value, list) and value and all(isinstance(v, int) and v >= 0 for v in value):
+        return tuple(dict.fromkeys(value))
+    raise ValueError(f"seeds={value}: expected how many (3 = seeds 0, 1, 2) or a list, e.g. seeds=[0,1,2]")
+
+
+def _lists(data: Mapping[str, Any] | None) -> dict[str, list[str]] | None:
+    return None if data is None else {k: [v] if isinstance(v, str) else list(v or []) for k, v in data.items()}
+
+
+def _typed_runtime(cfg: DictConfig) -> list[str]:
+    """Keys of ``runtime`` on the command line hold for every run, also against the scale's own."""
+    keys = [k for k in cfg.typed if k.startswith("runtime.") and k not in ("runtime.outputs", "runtime.data_root")]
+    return [f"{key}={OmegaConf.select(cfg, key)}".replace("=None", "=null") for key in keys]
+
+
+def _stand_in(column: Column, name: str) -> Column:
+    if name == column.set:
+        return column
+    what = column.name.split(" ", 1)[-1]
+    return replace(column, name=f"{set_title(name)} {what}", set=name)
+
+
+def set_title(name: str) -> str:
+    """A data set's name as it is written in a heading."""
+    path = conf_dir() / "data" / f"{name}.yaml"
+    return first_comment(path).split(":")[0] if path.is_file() else name

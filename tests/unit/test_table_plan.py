@@ -1,0 +1,224 @@
+"""Which runs a table needs, where they lie, and how far they are."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from seglab.config import compose
+from seglab.table import choose, complete
+from seglab.tables.collect import collect
+from seglab.tables.plan import Plan, in_order
+from seglab.tables.scale import seeds_of
+from seglab.tables.state import find_data, state_of
+
+COLUMNS = [
+    {"name": "MSRA-B F_beta", "set": "msra_b", "metric": "fbeta_adaptive", "better": "higher"},
+    {"name": "MSRA-B MAE", "set": "msra_b", "metric": "mae", "better": "lower"},
+    {"name": "ECSSD MAE", "set": "ecssd", "metric": "mae", "better": "lower"},
+]
+RUN = ["data=msra_b", "model=fcn_resnet101"]
+ROWS = [
+    {"name": "ce", "kind": "ours", "run": [*RUN, "loss=ce"], "values": [0.9, 0.1, 0.2]},
+    {"name": "cas", "kind": "ours", "run": [*RUN, "loss=cas"]},
+    {"name": "cas again", "kind": "extra", "run": [*RUN, "loss=cas", "loss.alpha=0.1"]},
+    {"name": "pre", "kind": "ours", "run": [*RUN, "loss=cas"], "starts_from": "ce"},
+    {"name": "mixed", "kind": "ours", "cells": ["ce", "cas", "cas"]},
+    {"name": "pfan", "kind": "ours", "unavailable": "its network is not built yet", "values": [0.1, 0.2, 0.3]},
+    {"name": "quoted", "kind": "published", "values": [0.5, None, 0.1]},
+    {"name": "odd", "kind": "ours", "run": [*RUN, "loss=cass"]},
+]
+
+
+@pytest.fixture
+def make(tmp_path: Path):
+    def plan(*overrides: str, **top) -> tuple[Plan, str]:
+        content = {"id": "t", "paper": "cas", "title": "T", "source": "s", "protocol": "p", "columns": COLUMNS}
+        path = tmp_path / "t.yaml"
+        OmegaConf.save(OmegaConf.create({**content, "rows": ROWS, **top}), path)
+        places = [f"runtime.outputs={tmp_path / 'outputs'}", f"runtime.data_root={tmp_path}"]
+        return Plan(compose("table", [f"tables=[{path}]", *places, *overrides])), str(path)
+
+    return plan
+
+
+def jobs_of(plan: Plan, table: str, row: str) -> list:
+    return plan.row_jobs(table, plan.spec(table).row(row))
+
+
+def finish(job, **metrics: float) -> None:
+    job.run.start(job.cfg)
+    for name in ("msra_b", "ecssd", "sod"):
+        protocol = {k: v for k, v in OmegaConf.to_container(job.cfg.eval.protocol).items() if k != "_target_"}
+        job.run.write_json(f"eval/{name}-cas.json", {"metrics": metrics, "protocol": protocol})
+    job.run.write_json("env.json", {"git": {"commit": "abc", "dirty": True}, "device": "cpu", "seconds": 2.0})
+    job.run.mark("DONE", "now")
+
+
+def test_equal_rows_share_a_run_scored_on_the_sets_of_both(make) -> None:
+    plan, table = make()
+    (cas,), (again,) = jobs_of(plan, table, "cas"), jobs_of(plan, table, "cas again")
+    assert cas is again
+    assert cas.wanted == {"cas": ["msra_b", "ecssd"]}
+    assert [list(cfg.eval.sets) for cfg in cas.configs()] == [["msra_b", "ecssd"]]
+    assert cas.cfg.model._target_.endswith("fcn_resnet101")
+
+
+def test_a_row_that_starts_from_another_brings_it_along(make) -> None:
+    plan, table = make()
+    ce, pre = jobs_of(plan, table, "pre")
+    assert pre.start is ce
+    assert pre.cfg.init.run == str(ce.run.path)
+    assert pre.key != jobs_of(plan, table, "cas")[0].key
+    assert [job.key for job in in_order([pre, ce, pre])] == [ce.key, pre.key]
+
+
+def test_the_same_start_as_typed_by_hand_is_the_same_run(make) -> None:
+    plan, table = make()
+    ce, pre = jobs_of(plan, table, "pre")
+    ce.run.start(ce.cfg)
+    by_hand = compose("train", [*RUN, "loss=cas", "init=run", f"init.run={ce.run.path}"])
+    by_hand.runtime.outputs = str(plan.outputs)
+    from seglab.run import Run
+
+    assert Run.for_config(by_hand).path.name == pre.key
+
+
+def test_a_scale_replaces_data_and_networks(make) -> None:
+    scales = {"small": {"data": {"msra_b": ["sod", "people"]}}}
+    plan, table = make("scale=small", trained_on="column", scales=scales)
+    assert [c.name for c in plan.columns(table)] == ["SOD F_beta", "People F_beta", "SOD MAE", "People MAE"]
+    assert [c.paper_name for c in plan.columns(table)[:2]] == ["MSRA-B F_beta"] * 2
+    jobs = jobs_of(plan, table, "ce")
+    assert sorted((job.cfg.data.name, job.seed) for job in jobs) == [
+        (d, s) for d in ("people", "sod") for s in (0, 1, 2)
+    ]
+    assert all(job.cfg.model._target_.endswith("unet_small") and job.cfg.data.size == 128 for job in jobs)
+    assert {tuple(job.wanted["cas"]) for job in jobs if job.cfg.data.name == "sod"} == {("sod",)}
+
+
+def test_generated_data_and_its_runs_lie_apart(make) -> None:
+    plan, table = make("scale=smoke")
+    (job,) = jobs_of(plan, table, "ce")
+    assert job.run.path.parent == plan.cfg.runtime.outputs / Path("smoke/runs")
+    assert job.cfg.runtime.data_root == str(plan.outputs / "data")
+
+
+def test_what_is_typed_for_a_scale_changes_its_name(make) -> None:
+    plan, table = make("scale=small", "scale.models.fcn_resnet101=fcn_resnet101", "runtime.precision=fp32")
+    assert plan.scale(table).name == "small_changed"
+    assert "scale.models.fcn_resnet101" in plan.scale(table).title
+    job = jobs_of(plan, table, "ce")[0]
+    assert job.cfg.model._target_.endswith("fcn_resnet101")
+    assert job.cfg.runtime.precision == "fp32"
+    named, table = make("scale=small", "scale.name=mine", "scale.seeds=[7]")
+    assert named.scale(table).name == "mine"
+    assert [job.seed for job in jobs_of(named, table, "ce")] == [7]
+
+
+def test_states_are_read_from_the_folder(make) -> None:
+    plan, table = make()
+    (job,) = jobs_of(plan, table, "ce")
+    assert state_of(job).name == "not run"
+    job.run.start(job.cfg)
+    (job.run.path / "last.pt").touch()
+    (job.run.path / "log.jsonl").write_text("{}\n{}\n")
+    assert state_of(job) == ("stopped", "epoch 2/30")
+    with open(job.run.path / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert state_of(job) == ("running", "epoch 2/30")
+    job.run.mark("FAILED", "Traceback\nValueError: loss not finite")
+    assert state_of(job) == ("failed", "ValueError: loss not finite")
+    finish(job, mae=0.1, fbeta_adaptive=0.5)
+    assert state_of(job).name == "done"
+    (job.run.path / "eval" / "ecssd-cas.json").unlink()
+    assert state_of(job) == ("part", "not scored yet on ecssd")
+
+
+def test_missing_data_is_told_and_the_sets_that_are_there_are_still_scored(make) -> None:
+    plan, table = make()
+    (job,) = jobs_of(plan, table, "ce")
+    find_data(job)
+    assert state_of(job).name == "data missing"
+    assert "MSRA-B" in state_of(job).reason
+    finish(job, mae=0.1, fbeta_adaptive=0.5)
+    (job.run.path / "eval" / "ecssd-cas.json").unlink()
+    job.missing.clear()
+    find_data(job)
+    assert list(job.missing) == ["ecssd"]
+    assert state_of(job).name == "done"
+    cell = collect(plan, table).cells["ce", "ECSSD MAE"]
+    assert (cell.state, cell.ours) == ("data missing", ())
+    assert "ECSSD" in cell.reason
+
+
+def test_cells_hold_what_the_runs_say(make) -> None:
+    plan, table = make("seeds=2")
+    first, second = jobs_of(plan, table, "ce")
+    finish(first, mae=0.1, fbeta_adaptive=0.5)
+    half = collect(plan, table).cells["ce", "MSRA-B F_beta"]
+    assert (half.state, half.ours, half.seeds) == ("part", (0.5,), (0,))
+    finish(second, mae=0.3, fbeta_adaptive=0.7)
+    for job in jobs_of(plan, table, "cas"):
+        finish(job, mae=0.25, fbeta_adaptive=0.75)
+    values = collect(plan, table, code="abc")
+    cell = values.cells["ce", "MSRA-B F_beta"]
+    assert cell.state == "done"
+    assert cell.mean == pytest.approx(0.6)
+    assert cell.deviation == pytest.approx(0.02**0.5)
+    assert cell.difference == pytest.approx(-0.3)
+    assert values.cells["mixed", "MSRA-B F_beta"].ours == (0.5, 0.7)
+    assert values.cells["mixed", "MSRA-B MAE"].ours == (0.25, 0.25)
+    assert values.cells["pfan", "ECSSD MAE"].state == "not built"
+    assert values.cells["quoted", "ECSSD MAE"].published == 0.1
+    assert values.cells["odd", "ECSSD MAE"].state == "failed"
+    assert "did you mean 'cas'" in values.cells["odd", "ECSSD MAE"].reason
+    info = next(run for run in values.runs if run.id == first.key)
+    assert (info.row, info.seed, info.commit, info.dirty, info.seconds) == ("ce", 0, "abc", True, 2.0)
+
+
+def test_numbers_of_other_settings_do_not_enter_a_table(make) -> None:
+    plan, table = make()
+    (job,) = jobs_of(plan, table, "ce")
+    finish(job, mae=0.1, fbeta_adaptive=0.5)
+    path = job.run.path / "eval" / "msra_b-cas.json"
+    content = json.loads(path.read_text())
+    content["protocol"]["beta2"] = 1.0
+    path.write_text(json.dumps(content))
+    assert state_of(job).name == "failed"
+    assert "protocol.beta2" in state_of(job).reason
+    cell = collect(plan, table).cells["ce", "MSRA-B MAE"]
+    assert (cell.ours, cell.state) == ((), "failed")
+
+
+def test_a_metric_that_does_not_exist_is_named(make) -> None:
+    plan, table = make()
+    finish(jobs_of(plan, table, "ce")[0], mae=0.1)
+    with pytest.raises(ValueError, match="no metric 'fbeta_adaptive': expected one of mae"):
+        collect(plan, table)
+
+
+def test_seeds_are_a_number_or_a_list() -> None:
+    assert seeds_of(3) == (0, 1, 2)
+    assert seeds_of([4, 2, 4]) == (4, 2)
+    for wrong in (0, -1, True, [], [-1], "all", 1.5):
+        with pytest.raises(ValueError, match="seeds="):
+            seeds_of(wrong)
+
+
+def test_rows_are_chosen_by_part_of_their_names(make) -> None:
+    plan, table = make("only=CA*in")
+    assert [row.name for row in choose(plan.cfg, plan)[table]] == ["cas again"]
+    plan, _ = make("only=nosuch")
+    with pytest.raises(ValueError, match="only=nosuch: no such row"):
+        choose(plan.cfg, plan)
+
+
+def test_tables_are_a_value_not_a_group() -> None:
+    assert complete(["table=a,b", "scale=small"]) == ["scale=small", "tables=[a,b]"]
+    with pytest.raises(ValueError, match="table is missing"):
+        complete(["scale=small"])
