@@ -147,6 +147,7 @@ RULES = {
     "eval.resolution": _one_of("network", "original"),
     "eval.batch_size": _whole(1),
     "eval.every": _whole(1),
+    "eval.samples": _whole(0),
     "runtime.precision": _one_of("fp32", "bf16", "fp16"),
     "runtime.workers": _whole(0),
     "runtime.threads": _whole(1),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -66,26 +67,39 @@ def locate(target: str, *, key: str) -> Any:
         ValueError: not allowed, or not found. The check is repeated on the module in which the object
             was really defined, so an alias such as ``seglab.cli.os.system`` gains nothing.
     """
+    allowed = (*ALLOWED_MODULES, *plugin_modules(os.environ.get("SEGLAB_ALLOW", "")))
+    try:
+        return _find(target, allowed)
+    except ValueError as error:
+        raise ValueError(f"{key}={target}: {error}") from error.__cause__
+
+
+@cache
+def _find(target: str, allowed: tuple[str, ...]) -> Any:
     from hydra.utils import get_object
 
-    allowed = (*ALLOWED_MODULES, *plugin_modules())
-    refusal = f"{key}={target}: not allowed; a config may call only {', '.join(a + '*' for a in allowed)}"
+    refusal = f"not allowed; a config may call only {', '.join(a + '*' for a in allowed)}"
     names = target.split(".")
     if not target.startswith(allowed) or names[-1].startswith("_") or names[-1] in LOADERS:
         raise ValueError(refusal)
     try:
         found = get_object(target)
     except Exception as error:
-        raise ValueError(f"{key}={target}: no such object ({error.__cause__ or error})") from error
+        raise ValueError(f"no such object ({error.__cause__ or error})") from error
     if not callable(found) or not f"{getattr(found, '__module__', '')}.".startswith(allowed):
         raise ValueError(refusal)
     return found
 
 
-def plugin_modules() -> tuple[str, ...]:
-    """Module prefixes that installed plugins (entry points ``seglab.plugins``) or SEGLAB_ALLOW add to the allowlist."""
+@cache
+def plugin_modules(listed: str) -> tuple[str, ...]:
+    """Module prefixes that installed plugins (entry points ``seglab.plugins``) and a list add to the allowlist.
+
+    Args:
+        listed: modules with commas between them, the value of SEGLAB_ALLOW.
+    """
     names = [point.value.split(":")[0] for point in entry_points(group="seglab.plugins")]
-    names += [name for name in os.environ.get("SEGLAB_ALLOW", "").split(",") if name.strip()]
+    names += [name for name in listed.split(",") if name.strip()]
     return tuple(f"{name.strip().rstrip('.')}." for name in names)
 
 

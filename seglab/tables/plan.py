@@ -50,6 +50,7 @@ class Job:
     wanted: dict[str, list[str]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     outcome: tuple[str, str] | None = None
+    _by_protocol: dict[str, DictConfig] = field(default_factory=dict, repr=False)
 
     @cached_property
     def run(self) -> Run | None:
@@ -71,19 +72,29 @@ class Job:
         """Configs for :func:`seglab.train.train`: the first trains; each scores by one protocol."""
         made = []
         for protocol, sets in self.wanted.items() or [(self.cfg.eval.protocol.name, [])]:
-            cfg = self.cfg_for(protocol)
+            cfg = copy.deepcopy(self.cfg_for(protocol))
             cfg.eval.sets = [name for name in sets if name not in self.missing]
             made.append(cfg)
         return made
 
+    def measurements(self) -> Iterator[tuple[DictConfig, str]]:
+        """Config and data set of every score that is wanted and can be had."""
+        for protocol, sets in self.wanted.items():
+            for name in sets:
+                if name not in self.missing:
+                    yield self.cfg_for(protocol), name
+
     def cfg_for(self, protocol: str) -> DictConfig:
-        """A copy of the config that scores by a protocol, named as in ``conf/eval/protocol``."""
+        """The config with a protocol, named as in ``conf/eval/protocol``; not to be changed."""
         assert self.cfg is not None
-        cfg = copy.deepcopy(self.cfg)
-        if protocol != cfg.eval.protocol.name:
+        if protocol == self.cfg.eval.protocol.name:
+            return self.cfg
+        if protocol not in self._by_protocol:
+            cfg = copy.deepcopy(self.cfg)
             with open_dict(cfg):
                 cfg.eval.protocol = OmegaConf.create(_protocol(protocol))
-        return cfg
+            self._by_protocol[protocol] = cfg
+        return self._by_protocol[protocol]
 
 
 class Plan:

@@ -28,7 +28,7 @@ def state_of(job: Job) -> State:
     if run.done:
         if other := other_settings(job):
             return State("failed", other)
-        lacking = [name for cfg in job.configs() for name in cfg.eval.sets if not has_result(run, cfg, name)]
+        lacking = [name for cfg, name in job.measurements() if not has_result(run, cfg, name)]
         return State("part", f"not scored yet on {', '.join(lacking)}") if lacking else State("done")
     if is_locked(run.path):
         return State("running", progress(run, job.cfg))
@@ -50,14 +50,13 @@ def has_result(run: Run, cfg: DictConfig, name: str) -> bool:
 
 def other_settings(job: Job) -> str:
     """Says which numbers of a finished run were measured otherwise than its table wants them; empty where none were."""
-    for cfg in job.configs():
-        for name in cfg.eval.sets:
-            content = job.run.read_json(f"{result_stem(cfg, name)}.json")
-            if content is not None and (keys := differing(content, cfg)):
-                return (
-                    f"{job.run.path / result_stem(cfg, name)}.json was measured with other settings than the table's "
-                    f"({', '.join(keys)}); move it away, and it will be measured again"
-                )
+    for cfg, name in job.measurements():
+        content = job.run.read_json(f"{result_stem(cfg, name)}.json")
+        if content is not None and (keys := differing(content, cfg)):
+            return (
+                f"{job.run.path / result_stem(cfg, name)}.json was measured with other settings than the table's "
+                f"({', '.join(keys)}); move it away, and it will be measured again"
+            )
     return ""
 
 
@@ -89,10 +88,9 @@ def find_data(job: Job) -> None:
         return
     if not job.run.done and (why := _why_missing(job.cfg, job.cfg.data.name, "train")):
         job.missing[job.cfg.data.name] = why
-    for cfg in job.configs():
-        for name in cfg.eval.sets:
-            if not has_result(job.run, cfg, name) and (why := _why_missing(cfg, name, "test")):
-                job.missing[name] = why
+    for cfg, name in list(job.measurements()):
+        if not has_result(job.run, cfg, name) and (why := _why_missing(cfg, name, "test")):
+            job.missing[name] = why
 
 
 def _why_missing(cfg: DictConfig, name: str, part: str) -> str:
