@@ -16,7 +16,7 @@ from seglab.help import first_comment
 from seglab.tables.spec import Column, TableSpec
 from seglab.words import nearest
 
-OWN_KEYS = ("data", "models", "overrides", "seeds")
+OWN_KEYS = ("title", "data", "models", "overrides", "seeds")
 """What a table may change of a scale."""
 
 

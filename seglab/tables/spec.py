@@ -104,8 +104,8 @@ class TableSpec:
         notes: misprints, contradictions, our readings.
         trained_on: ``row``: a row's overrides name its training data; ``column``: each column's data set is also what
             its row was trained on.
-        scales: per scale, changes of the scale's own settings for this table (``data``, ``models``, ``overrides``,
-            ``seeds``).
+        scales: per scale, changes of the scale's own settings for this table (``title``, ``data``, ``models``,
+            ``overrides``, ``seeds``).
         figures: nodes with a ``_target_`` in ``seglab.report.figures``, drawn from the rows.
     """
 

@@ -171,3 +171,20 @@ def test_mistakes_are_told_in_one_message(command, arguments: list[str], words: 
     assert result.returncode == 1
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_published_table_at_smoke_scale(command, tmp_path) -> None:
+    arguments = ["table", "table=cas_t3", "scale=smoke", "only=* 50 %", "runtime.progress=false"]
+    result = command(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "outputs/smoke/data/MSRA-B/image").is_dir(), "no generated images in the layout of the real ones"
+    table = pd.read_csv(tmp_path / "outputs/tables/cas_t3-smoke.csv")
+    assert set(table.scale) == {"smoke"}
+    done = table[table.state == "done"]
+    assert set(done.row) == {"ResNet-CAS 50 %", "ResNet-CE 50 %", "ResNet-CACE 50 %"}
+    assert set(table[~table.row.isin(done.row)].state) == {"not run"}
+    assert (done["mean"] - done.published - done.difference).abs().max() < 1e-12
+    text = (tmp_path / "outputs/tables/cas_t3-smoke.md").read_text()
+    assert "numbers mean nothing" in text
+    assert (tmp_path / "outputs/figures/cas_t3-smoke-noise.svg").is_file()
+    assert not list(tmp_path.glob("outputs/runs/*")), "runs on generated images among those on real ones"
