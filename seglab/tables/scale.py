@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seglab.config import conf_dir
 from seglab.help import first_comment
+from seglab.identity import ARITHMETIC
 from seglab.tables.spec import Column, TableSpec
 from seglab.words import nearest
 
@@ -62,15 +63,19 @@ def scale_for(cfg: DictConfig, spec: TableSpec) -> Scale:
     settings = OmegaConf.to_container(cfg.scale, resolve=True)
     typed = sorted(key for key in cfg.typed if key.startswith("scale."))
     # What was typed counts for all tables; what a table brings along counts where nothing was typed.
-    own = {k: v for k, v in ((spec.scales or {}).get(settings["name"]) or {}).items() if f"scale.{k}" not in typed}
-    for key in own:
+    brought = (spec.scales or {}).get(settings["own"]) or {}
+    for key in brought:
         if key not in OWN_KEYS:
-            raise ValueError(f"table {spec.id}: scales.{settings['name']}.{key}: no such key{nearest(key, OWN_KEYS)}")
+            raise ValueError(f"table {spec.id}: scales.{settings['own']}.{key}: no such key{nearest(key, OWN_KEYS)}")
+    own = {k: v for k, v in brought.items() if not any(f"{t}.".startswith(f"scale.{k}.") for t in typed)}
     settings |= own
     name, title = settings["name"], settings["title"]
-    if typed and "scale.name" not in typed:
-        # Never under the same name as the scale itself: numbers of different settings must not meet in one file.
-        name, title = f"{name}_changed", f"{title}; changed: {', '.join(typed)}"
+    weighty = [*typed, *(f"runtime.{key}" for key in ARITHMETIC if f"runtime.{key}" in cfg.typed)]
+    changes = [f"{key}={OmegaConf.select(cfg, key)}" for key in weighty if key not in ("scale.name", "scale.title")]
+    if changes:
+        title += f"; changed: {', '.join(changes)}"
+    if changes and "scale.name" not in typed:
+        name += "_changed"  # numbers of different settings must not meet in one file
     return Scale(
         name=name,
         title=title,
