@@ -160,6 +160,7 @@ class Evaluator:
             "precision": self.cfg.runtime.precision,
             "protocol": protocol,
             "source": resolved(whole)["data"]["source"],
+            "read_out": OmegaConf.to_container(self.cfg.eval.post, resolve=True),
             "post": self.post.state(),
         }
 

@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from omegaconf import DictConfig, OmegaConf
 from seglab.identity import identity
 
 SHORT = 10
+LOOK_S = 0.5
+"""Seconds that a lock is asked for before it counts as held."""
 
 
 class Run:
@@ -114,10 +117,15 @@ class Run:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise ValueError(f"{self.path}: another process is working on this run") from error
+            until = time.monotonic() + LOOK_S
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError as error:  # perhaps somebody only looks whether it is locked, for a moment
+                    if time.monotonic() > until:
+                        raise ValueError(f"{self.path}: another process is working on this run") from error
+                    time.sleep(0.02)
             yield
 
 
@@ -130,7 +138,7 @@ def result_stem(cfg: DictConfig, name: str) -> str:
 def write_atomic(path: Path, text: str) -> Path:
     """Write a text file by way of a temporary one, so that a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
     with open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

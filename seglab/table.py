@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,10 +39,13 @@ def table(cfg: DictConfig) -> None:
     from seglab.tables.plan import Plan
 
     check_launch(cfg.launch)
+    if cfg.runtime.rerun:
+        raise ValueError("runtime.rerun=true: a table trains only what is missing; remove run folders that are to go")
     plan = Plan(cfg)
     chosen = choose(cfg, plan)
-    jobs = {name: [(row.name, plan.row_jobs(name, row)) for row in rows] for name, rows in chosen.items()}
+    jobs = {name: [(row, plan.row_jobs(name, row)) for row in rows] for name, rows in chosen.items()}
     wanted = [job for rows in jobs.values() for _, of_row in rows for job in of_row]
+    look_for_data(cfg, plan, wanted)
     if not cfg.status and not cfg.render:
         train_what_is_missing(cfg, plan, wanted)
     for name, rows in jobs.items():
@@ -65,18 +67,56 @@ def choose(cfg: DictConfig, plan: Plan) -> dict[str, list[Row]]:
 
     asked = OmegaConf.to_container(cfg.tables) if OmegaConf.is_list(cfg.tables) else str(cfg.tables).split(",")
     names = list(dict.fromkeys(n for a in asked for n in (table_ids() if a == "all" else [str(a).strip()])))
-    patterns = [] if cfg.only is None else [cfg.only] if isinstance(cfg.only, str) else list(cfg.only)
+    only = [] if cfg.only is None else list(cfg.only) if OmegaConf.is_list(cfg.only) else [cfg.only]
+    patterns = [str(pattern) for pattern in only]
+    for name in names:
+        check_table(plan, name)
     chosen = {name: [r for r in plan.spec(name).rows if is_wanted(r.name, patterns)] for name in names}
     known = [row.name for name in names for row in plan.spec(name).rows]
     for pattern in patterns:
         if not any(is_wanted(name, [pattern]) for name in known):
-            raise ValueError(f"only={pattern}: no such row{nearest(str(pattern), known)}")
-    return chosen
+            raise ValueError(f"only={pattern}: no such row{nearest(pattern, known)}")
+    return {name: rows for name, rows in chosen.items() if rows or not patterns}
+
+
+def check_table(plan: Plan, name: str) -> None:
+    """Find mistakes in claims, figures and references before anything is trained.
+
+    Raises:
+        ValueError: naming the table and what is wrong.
+    """
+    from seglab.report.figures.draw import check_figure
+    from seglab.tables.claims import validate
+
+    spec = plan.spec(name)
+    validate(spec)
+    for node in spec.figures:
+        check_figure(spec.id, node)
+    for row in spec.rows:
+        for column in spec.columns if row.cells else ():
+            other, there = plan.reference(name, row, column)
+            if not any(r.name == there and not r.cells for r in plan.spec(other).rows):
+                raise ValueError(f"table={spec.id}: row '{row.name}': cells: no row '{there}' with runs in {other}")
 
 
 def is_wanted(row: str, patterns: list[str]) -> bool:
     """Whether a row's name contains one of the patterns; no pattern wants every row."""
-    return not patterns or any(fnmatchcase(row.lower(), f"*{str(p).lower()}*") for p in patterns)
+    # Only * is special: names of rows have brackets.
+    wanted = [".*".join(map(re.escape, pattern.lower().split("*"))) for pattern in patterns]
+    return not wanted or any(re.search(pattern, row.lower()) for pattern in wanted)
+
+
+def look_for_data(cfg: DictConfig, plan: Plan, jobs: list[Job]) -> None:
+    """Generate what a scale generates, and note in unfinished jobs what is missing on disk."""
+    from seglab.tables.state import find_data
+
+    if cfg.scale.generated and not cfg.status and not cfg.render:
+        from seglab.data.standin import write_standins
+
+        write_standins(plan.sets(), plan.data_root)
+    if not cfg.scale.generated or (plan.data_root).is_dir():
+        for job in jobs:
+            find_data(job)
 
 
 def train_what_is_missing(cfg: DictConfig, plan: Plan, jobs: list[Job]) -> None:
@@ -87,16 +127,14 @@ def train_what_is_missing(cfg: DictConfig, plan: Plan, jobs: list[Job]) -> None:
     """
     from seglab.launch.engine import run_all
     from seglab.tables.plan import in_order
-    from seglab.tables.state import find_data, state_of
+    from seglab.tables.state import state_of
 
-    if cfg.scale.generated:
-        from seglab.data.standin import write_standins
-
-        write_standins(plan.sets(), plan.data_root)
-    jobs = [job for job in in_order(jobs) if job.run is not None and state_of(job).name != "done"]
-    for job in jobs:
-        find_data(job)
-    todo = {job.key: job for job in jobs if state_of(job).name not in ("done", "data missing")}
+    todo: dict[str, Job] = {}
+    for job in in_order(jobs):
+        if job.start is not None and job.start.key not in todo and not job.start.is_done:
+            job.outcome = ("failed", f"it starts from {job.start.key}: {': '.join(filter(None, state_of(job.start)))}")
+        elif job.run is not None and state_of(job).name not in ("done", "data missing"):
+            todo[job.key] = job
     if not todo:
         return
     log.info("%d runs to train, resume or score", len(todo))
@@ -143,6 +181,8 @@ def write(cfg: DictConfig, plan: Plan, chosen: dict[str, list[Row]]) -> list[str
         values = collect(plan, name, code=code)
         stem = values.spec.id if values.scale == "paper" else f"{values.spec.id}-{values.scale}"
         figures, undrawn = draw_figures(plan, name, values, root / "figures" / stem)
+        if len(rows) < len(values.spec.rows):
+            undrawn = []  # not all rows were asked for, so a figure of all of them cannot be expected
         verdicts = board(values, lambda other: collect(plan, other, code=code))
         for path in write_tables(values, verdicts, root / "tables", stem, figures):
             sys.stdout.write(f"{path}\n")

@@ -41,17 +41,30 @@ def train(cfg: DictConfig) -> Path:
         seglab.cli.Stopped: a signal stopped the training; the state is saved.
     """
     run = Run.for_config(cfg)
-    if run.done and not cfg.runtime.rerun:
-        log.info("done already: %s (runtime.rerun=true starts over)", run.path)
-        score_what_is_missing(cfg, run)
-        show_results(run)
-        return run.path
-    with distributed.process_group(device := setup_torch(cfg)):
-        if not distributed.is_main():
-            distributed.barrier()
-            work(cfg, run, device)
+    if not run.done or cfg.runtime.rerun:
+        with distributed.process_group(device := setup_torch(cfg)):
+            trained = train_alone(cfg, run, device)
+        if trained:
             return run.path
-        with run.lock(), text_log(run.path):
+    log.info("done already: %s (runtime.rerun=true starts over)", run.path)
+    score_what_is_missing(cfg, run)
+    show_results(run)
+    return run.path
+
+
+def train_alone(cfg: DictConfig, run: Run, device: torch.device) -> bool:
+    """Train and score with the run folder locked; False where another process has finished the run meanwhile."""
+    if not distributed.is_main():
+        if distributed.broadcast(None):
+            return False
+        distributed.barrier()
+        work(cfg, run, device)
+        return True
+    with run.lock():
+        # Looked at again: another process may have held the lock and finished while this one got ready.
+        if distributed.broadcast(run.done and not cfg.runtime.rerun):
+            return False
+        with text_log(run.path):
             run.start(cfg)
             if cfg.runtime.rerun:
                 run.clear()
@@ -62,7 +75,7 @@ def train(cfg: DictConfig) -> Path:
                 run.mark("FAILED", "".join(traceback.format_exception(error)))
                 raise
             run.mark("DONE", time.strftime("%Y-%m-%dT%H:%M:%S%z"))
-    return run.path
+    return True
 
 
 def work(cfg: DictConfig, run: Run, device: torch.device) -> None:

@@ -52,6 +52,8 @@ def run_all(
     if not works:
         return {}
     root = Path(outputs) / "jobs"
+    if launch.name != "inline":
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)  # what lies in it is unpickled by the workers
     if launch.name == "inline":
         run_inline(board)
     elif launch.name == "local":

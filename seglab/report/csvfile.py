@@ -10,9 +10,10 @@ from seglab.tables.values import Cell, TableValues
 
 FIELDS = (
     *("table", "scale", "row", "kind", "column", "paper_column", "set", "metric", "protocol", "better"),
-    *("seeds", "mean", "deviation", "published", "printed", "difference", "state", "reason", "runs"),
+    *("seeds", "mean", "deviation", "published", "printed", "difference", "state", "reason", "runs", "dirty"),
 )
-"""``seeds`` counts the finished ones; ``runs`` are the ids of the row's finished runs, joined by spaces."""
+"""``seeds`` counts the finished ones; ``runs`` are the ids of the runs behind the number, joined by spaces; ``dirty``:
+one of them was trained by code with uncommitted changes."""
 
 
 def csv_text(values: TableValues) -> str:
@@ -20,8 +21,8 @@ def csv_text(values: TableValues) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
     writer.writeheader()
+    dirty = {run.id for run in values.runs if run.dirty}
     for row in values.spec.rows:
-        runs = " ".join(dict.fromkeys(run.id for run in values.runs if run.row == row.name))
         for column in values.columns:
             cell = values.cells.get((row.name, column.name), Cell())
             writer.writerow(
@@ -44,7 +45,8 @@ def csv_text(values: TableValues) -> str:
                     "difference": cell.difference,
                     "state": cell.state,
                     "reason": cell.reason,
-                    "runs": runs,
+                    "runs": " ".join(cell.runs),
+                    "dirty": any(run in dirty for run in cell.runs),
                 }
             )
     return file.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from seglab.tables.plan import Job
+from seglab.tables.spec import Row
 from seglab.tables.state import State, state_of
 from seglab.tables.values import STATES
 
@@ -13,18 +14,19 @@ QUIET = ("done", "published", "not run")
 """States that need no reason."""
 
 
-def status_text(title: str, rows: Iterable[tuple[str, list[Job]]]) -> str:
+def status_text(title: str, rows: Iterable[tuple[Row, list[Job]]]) -> str:
     """A block of lines: the sum over a table, one line a row, and every reason.
 
     Args:
         title: heading of the block.
-        rows: name of a row and its runs.
+        rows: a row and its runs.
     """
-    rows = [(name, [(job, state_of(job)) for job in jobs]) for name, jobs in rows]
+    rows = [(row, [(job, state_of(job)) for job in jobs]) for row, jobs in rows]
     once = {job.key: state for _, jobs in rows for job, state in jobs}
     lines = [f"{title}: {len(once)} runs: {counts(once.values())}"]
-    for name, jobs in rows:
-        lines.append(f"  {name:<{WIDTH}} {counts(state for _, state in jobs)}")
+    for row, jobs in rows:
+        what = "published" if row.kind == "published" else f"not built: {row.unavailable}" if row.unavailable else ""
+        lines.append(f"  {row.name:<{WIDTH}} {what or counts(state for _, state in jobs)}")
         reasons: dict[str, list[int]] = {}
         for job, state in jobs:
             if state.name not in QUIET and state.reason:

@@ -101,7 +101,8 @@ def our_numbers(values: TableValues, other: Other | None = None) -> Numbers:
             return Value(None, pending=to_come, measured=source is None or own is not None)
         if row.kind == "published":
             return Value(_finite(cell.published) if source.scale == "paper" else None, pending=False)
-        return Value(_finite(cell.mean), pending=cell.state not in FINAL)
+        # A mean over some of the seeds decides nothing: the others may change it.
+        return Value(_finite(cell.mean) if cell.state == "done" else None, pending=cell.state not in FINAL)
 
     return Numbers(value, "not run")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from seglab.run import Run
+from typing import Any
+
+from seglab.run import Run, result_stem
 from seglab.tables.plan import Job, Plan
 from seglab.tables.spec import Column, Row
 from seglab.tables.state import State, differing, state_of
 from seglab.tables.values import Cell, RunInfo, TableValues
+from seglab.words import nearest
 
 
 def collect(plan: Plan, table: str, *, code: str | None = None) -> TableValues:
@@ -24,9 +27,12 @@ def collect(plan: Plan, table: str, *, code: str | None = None) -> TableValues:
             jobs = plan.cell_jobs(table, row, column)
             position = [c.paper_name for c in spec.columns].index(column.paper_name)
             cells[row.name, column.name] = _cell(_source(plan, table, row, column), column, jobs, position, of=row)
-        for job in plan.row_jobs(table, row):
+        jobs = plan.row_jobs(table, row)
+        starts = {job.start.key for job in jobs if job.start is not None}
+        for job in jobs:
             if job.run is not None and job.run.done:
-                runs.setdefault((row.name, job.key), run_info(job.run, row.name, job.seed))
+                name = f"{row.name} (its start)" if job.key in starts else row.name
+                runs.setdefault((row.name, job.key), run_info(job.run, name, job.seed))
     return TableValues(
         spec=spec,
         scale=scale.name,
@@ -54,48 +60,46 @@ def _cell(row: Row, column: Column, jobs: list[Job], position: int, *, of: Row) 
         return Cell(published=published, printed=printed, state="published")
     if row.unavailable:
         return Cell(published=published, printed=printed, state="not built", reason=row.unavailable)
-    numbers: dict[int, float] = {}
-    for job in jobs:
-        value = number(job, column)
-        if value is not None:
-            numbers[job.seed] = value
-    state = State("done") if len(numbers) == len(jobs) else _why_not(jobs, column)
+    found = {job: value for job in jobs if (value := number(job, column)) is not None}
+    state = State("done") if len(found) == len(jobs) else _why_not(jobs, column)
     return Cell(
-        ours=tuple(numbers.values()),
-        seeds=tuple(numbers),
+        ours=tuple(found.values()),
+        seeds=tuple(job.seed for job in found),
+        runs=tuple(job.key for job in found),
         published=published,
         printed=printed,
-        state="part" if numbers and state.name != "done" else state.name,
+        state="part" if found and state.name != "done" else state.name,
         reason=state.reason,
     )
 
 
 def number(job: Job, column: Column) -> float | None:
-    """What a finished run scored on a column's data set; None where it did not.
+    """What a finished run scored on a column's data set; None where it did not, or not so."""
+    content = _content(job, column)
+    return (
+        None if content is None or column.metric not in content["metrics"] else float(content["metrics"][column.metric])
+    )
 
-    Raises:
-        ValueError: the run has numbers for this data set, but not this metric.
-    """
+
+def _content(job: Job, column: Column) -> dict[str, Any] | None:
+    """The file of numbers a cell is read from; None where there is none, or one measured by other settings."""
     if job.run is None or not job.run.done:
         return None
-    content = job.run.read_json(f"eval/{column.set}-{column.protocol}.json")
-    if content is None or differing(content, job.cfg_for(column.protocol)):
-        return None
-    if column.metric not in content["metrics"]:
-        raise ValueError(
-            f"{job.run.path}/eval/{column.set}-{column.protocol}.json: no metric '{column.metric}': "
-            f"expected one of {', '.join(sorted(content['metrics']))}"
-        )
-    return float(content["metrics"][column.metric])
+    cfg = job.cfg_for(column.protocol)
+    content = job.run.read_json(f"{result_stem(cfg, column.set)}.json")
+    return None if content is None or differing(content, cfg) else content
 
 
 def _why_not(jobs: list[Job], column: Column) -> State:
-    """The state of the first run that lacks the number."""
+    """Why the first run that lacks the number lacks it."""
     for job in jobs:
         if number(job, column) is not None:
             continue
         if column.set in job.missing:
             return State("data missing", job.missing[column.set])
+        if (content := _content(job, column)) is not None:
+            near = nearest(column.metric, sorted(content["metrics"]))
+            return State("failed", f"the table asks for a metric '{column.metric}', which is not measured{near}")
         state = state_of(job)
         return State("not run", state.reason) if state.name in ("done", "part") else state
     return State("not run")

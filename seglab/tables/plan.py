@@ -36,7 +36,8 @@ class Job:
         data_missing: whether the problem is that nothing stands in for its data at this scale.
         start: the job whose finished run this one starts from.
         wanted: protocol -> names of the data sets to score on.
-        missing: data set -> why it cannot be read; filled by :mod:`seglab.tables.state`.
+        untrainable: why its training images cannot be read; filled, like ``missing``, by :mod:`seglab.tables.state`.
+        missing: data set -> why its test images cannot be read.
         outcome: state and reason that the launch engine gave it, where it did not become done.
     """
 
@@ -48,6 +49,7 @@ class Job:
     data_missing: bool = False
     start: Job | None = None
     wanted: dict[str, list[str]] = field(default_factory=dict)
+    untrainable: str = ""
     missing: dict[str, str] = field(default_factory=dict)
     outcome: tuple[str, str] | None = None
     _by_protocol: dict[str, DictConfig] = field(default_factory=dict, repr=False)
@@ -61,6 +63,11 @@ class Job:
     def key(self) -> str:
         """Name of the run folder, or what there is to tell jobs apart."""
         return self.run.path.name if self.run else f"{self.table}: {self.row}, seed {self.seed}"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its run is finished."""
+        return self.run is not None and self.run.done
 
     def want(self, column: Column) -> None:
         """Ask for the data set and protocol of a column."""
@@ -116,7 +123,9 @@ class Plan:
         """A table by the name it was asked for."""
         if table not in self._specs:
             spec = load_table(table)
-            self._specs[table] = self._specs.setdefault(spec.id, spec)
+            if spec.id in {known.id for name, known in self._specs.items() if name != spec.id}:
+                raise ValueError(f"table={table}: id: another table that was asked for has the id '{spec.id}', too")
+            self._specs[table] = self._specs[spec.id] = spec
         return self._specs[table]
 
     def scale(self, table: str) -> Scale:
@@ -163,7 +172,18 @@ class Plan:
         if asked not in self._asked:
             job = self._new_job(table, row, domain, seed)
             # The same run may belong to other rows and tables: they share the job.
-            self._asked[asked] = self.jobs.setdefault(job.key, job)
+            known = self.jobs.setdefault(job.key, job)
+            if job.cfg is not None and measured_by(job.cfg) != measured_by(known.cfg):
+                known = Job(
+                    job.table,
+                    row.name,
+                    seed,
+                    problem=(
+                        f"'{known.row}' of {known.table} is the same run, but read out or measured by other "
+                        "settings of eval; one run can be measured in one way only"
+                    ),
+                )
+            self._asked[asked] = known
         return self._asked[asked]
 
     def _new_job(self, table: str, row: Row, domain: str | None, seed: int) -> Job:
@@ -222,6 +242,14 @@ class Plan:
         trained = [job.cfg.data.name for job in self.jobs.values() if job.cfg is not None]
         scored = [name for job in self.jobs.values() for sets in job.wanted.values() for name in sets]
         return sorted({*trained, *scored})
+
+
+def measured_by(cfg: DictConfig) -> dict[str, Any]:
+    """The settings of ``eval`` that a run's numbers depend on."""
+    settings = OmegaConf.to_container(cfg.eval, resolve=True)
+    return {
+        key: value for key, value in settings.items() if key not in ("sets", "every", "watch", "samples", "batch_size")
+    }
 
 
 def in_order(jobs: Iterable[Job]) -> Iterator[Job]:

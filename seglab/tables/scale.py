@@ -5,6 +5,7 @@ One runnable line: ``python -m seglab.table table=cas_t3 scale=small status=true
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -74,8 +75,13 @@ def scale_for(cfg: DictConfig, spec: TableSpec) -> Scale:
     changes = [f"{key}={OmegaConf.select(cfg, key)}" for key in weighty if key not in ("scale.name", "scale.title")]
     if changes:
         title += f"; changed: {', '.join(changes)}"
+    # Numbers of different settings must not meet in one file.
     if changes and "scale.name" not in typed:
-        name += "_changed"  # numbers of different settings must not meet in one file
+        name += "_changed"
+    if name != settings["own"] and (conf_dir() / "scale" / f"{name}.yaml").is_file():
+        raise ValueError(f"scale.name={name}: that is another scale; choose a name of your own")
+    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+        raise ValueError(f"scale.name={name}: expected letters, digits and underscores; files are named by it")
     return Scale(
         name=name,
         title=title,

@@ -5,6 +5,7 @@ One runnable line: ``python -c "from seglab.tables.spec import load_table; print
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from seglab.config import conf_dir
 from seglab.words import nearest
@@ -145,10 +147,14 @@ def load_table(name: str) -> TableSpec:
     if not path.is_file():
         raise ValueError(f"table={name}: no such table{nearest(name, table_ids())}")
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OmegaConfBaseException, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    return parse_table(content, str(path))
+        # Not resolved: a table is text and numbers, and nothing of the environment belongs on its page.
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+    spec = parse_table(content, str(path))
+    if path.parent != conf_dir() / "table" and spec.id in table_ids():
+        raise ValueError(f"{path}: id: '{spec.id}' is a table of seglab, whose files would be replaced; choose another")
+    return spec
 
 
 def parse_table(content: dict[str, Any], where: str) -> TableSpec:
@@ -163,12 +169,16 @@ def parse_table(content: dict[str, Any], where: str) -> TableSpec:
     """
     columns = tuple(_build(Column, c, f"{where}: columns[{i}]") for i, c in enumerate(content.get("columns") or []))
     columns = tuple(replace(c, paper_name=c.paper_name or c.name) for c in columns)
-    misprints = content.pop("misprints", None) or {}
+    misprints = content.get("misprints") or {}
+    content = {key: value for key, value in content.items() if key != "misprints"}
     rows = []
     for i, raw in enumerate(content.get("rows") or []):
         row = _build(Row, raw, f"{where}: rows[{i}]")
         rows.append(_with_misprints(row, columns, misprints.get(row.name, {}), where))
     claims = [_build(Claim, c, f"{where}: claims[{i}]") for i, c in enumerate(content.get("claims") or [])]
+    for name in misprints:
+        if name not in [row.name for row in rows]:
+            raise ValueError(f"{where}: misprints: no row '{name}'{nearest(name, [row.name for row in rows])}")
     parts = {"columns": columns, "rows": tuple(rows), "claims": tuple(claims)}
     spec = _build(TableSpec, {**content, **parts}, where)
     _check(spec, where)
@@ -211,18 +221,49 @@ def _check(spec: TableSpec, where: str) -> None:
     for column in spec.columns:
         if column.better not in ("higher", "lower"):
             raise ValueError(f"{where}: column '{column.name}': better={column.better}: expected higher or lower")
+    if not re.fullmatch(r"[A-Za-z0-9_]+", spec.id):
+        raise ValueError(f"{where}: id={spec.id}: expected letters, digits and underscores; files are named by it")
+    scales = sorted(path.stem for path in (conf_dir() / "scale").glob("*.yaml"))
+    for scale in spec.scales or {}:
+        if scale not in scales:
+            raise ValueError(f"{where}: scales.{scale}: no such scale{nearest(scale, scales)}")
+    for figure in spec.figures:
+        if not isinstance(figure, Mapping) or not re.fullmatch(r"[A-Za-z0-9_]+", str(figure.get("name", ""))):
+            raise ValueError(
+                f"{where}: figures: {figure}: expected _target_ and a name of letters, digits, underscores"
+            )
+    _check_rows(spec, where)
+
+
+def _check_rows(spec: TableSpec, where: str) -> None:
     names = [r.name for r in spec.rows]
     for row in spec.rows:
         place = f"{where}: row '{row.name}'"
         if row.kind not in KINDS:
             raise ValueError(f"{place}: kind={row.kind}: expected {', '.join(KINDS)}")
-        for key, given in (("values", row.values), ("cells", row.cells)):
-            if given and len(given) != len(spec.columns):
+        for key, given in (("values", row.values), ("cells", row.cells), ("run", row.run)):
+            if not isinstance(given, tuple):
+                raise ValueError(f"{place}: {key}={given}: expected a list")
+            if given and key != "run" and len(given) != len(spec.columns):
                 raise ValueError(f"{place}: {len(given)} {key} for {len(spec.columns)} columns")
         ways = [k for k in ("run", "cells", "unavailable") if getattr(row, k)]
         if row.kind != "published" and len(ways) != 1:
             raise ValueError(f"{place}: expected one of run, cells, unavailable; found {', '.join(ways) or 'none'}")
         if row.kind == "published" and ways:
             raise ValueError(f"{place}: kind=published is not trained; found {', '.join(ways)}")
-        if row.starts_from and row.starts_from not in names:
-            raise ValueError(f"{place}: starts_from={row.starts_from}: no such row{nearest(row.starts_from, names)}")
+        _check_start(spec, row, place)
+        for cell in row.cells:
+            if ":" not in cell and (cell not in names or spec.row(cell).cells):
+                raise ValueError(f"{place}: cells: '{cell}': no such row with numbers of its own{nearest(cell, names)}")
+
+
+def _check_start(spec: TableSpec, row: Row, place: str) -> None:
+    names, chain = [r.name for r in spec.rows], [row.name]
+    while start := spec.row(chain[-1]).starts_from:
+        if start not in names:
+            raise ValueError(f"{place}: starts_from={start}: no such row{nearest(start, names)}")
+        if not spec.row(start).run:
+            raise ValueError(f"{place}: starts_from={start}: that row is not trained; expected one with run")
+        if start in chain:
+            raise ValueError(f"{place}: starts_from={start}: the rows start from each other")
+        chain.append(start)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from seglab.identity import resolved
 from seglab.launch.work import is_locked
 from seglab.run import Run, result_stem
 from seglab.tables.plan import Job
@@ -29,6 +30,8 @@ def state_of(job: Job) -> State:
         if other := other_settings(job):
             return State("failed", other)
         lacking = [name for cfg, name in job.measurements() if not has_result(run, cfg, name)]
+        if lacking and job.outcome is not None:
+            return State(*job.outcome)
         return State("part", f"not scored yet on {', '.join(lacking)}") if lacking else State("done")
     if is_locked(run.path):
         return State("running", progress(run, job.cfg))
@@ -36,8 +39,8 @@ def state_of(job: Job) -> State:
         return State(*job.outcome)
     if (run.path / "FAILED").is_file():
         return State("failed", last_line(run.path / "FAILED"))
-    if job.cfg.data.name in job.missing:
-        return State("data missing", job.missing[job.cfg.data.name])
+    if job.untrainable:
+        return State("data missing", job.untrainable)
     if (run.path / "last.pt").is_file():
         return State("stopped", progress(run, job.cfg))
     return State("not run")
@@ -62,11 +65,19 @@ def other_settings(job: Job) -> str:
 
 def differing(content: dict[str, Any], cfg: DictConfig) -> list[str]:
     """Keys by which stored numbers differ from what a config would measure."""
-    wanted = OmegaConf.to_container(cfg.eval.protocol, resolve=True)
-    wanted = {k: v for k, v in wanted.items() if k not in ("_target_", "mask_above")}  # masks are cut when read
-    protocol = [f"protocol.{k}" for k, v in wanted.items() if content["protocol"].get(k, v) != v]
-    size = {"resolution": cfg.eval.resolution, "size": cfg.data.size}
-    return protocol + [k for k, v in size.items() if content.get(k, v) != v]
+    protocol = OmegaConf.to_container(cfg.eval.protocol, resolve=True)
+    protocol = {k: v for k, v in protocol.items() if k not in ("_target_", "mask_above")}  # masks are cut when read
+    found = [f"protocol.{k}" for k, v in protocol.items() if content["protocol"].get(k, v) != v]
+    wanted = {
+        "resolution": cfg.eval.resolution,
+        "size": cfg.data.size,
+        "precision": cfg.runtime.precision,
+        "read_out": OmegaConf.to_container(cfg.eval.post, resolve=True),
+    }
+    found += [k for k, v in wanted.items() if content.get(k, v) != v]
+    if "source" in content and content["source"] != _source(_Key(cfg, content["set"], "test")):
+        found.append("source")
+    return found
 
 
 def progress(run: Run, cfg: DictConfig) -> str:
@@ -83,11 +94,11 @@ def last_line(path: Path) -> str:
 
 
 def find_data(job: Job) -> None:
-    """Note in ``job.missing`` which data sets of an unfinished job cannot be read, and why."""
+    """Note in an unfinished job which of its data cannot be read, and why."""
     if job.cfg is None:
         return
-    if not job.run.done and (why := _why_missing(job.cfg, job.cfg.data.name, "train")):
-        job.missing[job.cfg.data.name] = why
+    if not job.run.done:
+        job.untrainable = _why_missing(job.cfg, job.cfg.data.name, "train")
     for cfg, name in list(job.measurements()):
         if not has_result(job.run, cfg, name) and (why := _why_missing(cfg, name, "test")):
             job.missing[name] = why
@@ -102,7 +113,8 @@ class _Key:
 
     def __init__(self, cfg: DictConfig, name: str, part: str) -> None:
         self.cfg, self.name, self.part = cfg, name, part
-        source = str(cfg.data.source) if name == cfg.data.name else name
+        own = name == cfg.data.name
+        source = (str(cfg.data.source), cfg.seed) if own else name  # points are drawn by the run's seed
         self.value = (source, str(cfg.runtime.data_root), part)
 
     def __hash__(self) -> int:
@@ -110,6 +122,15 @@ class _Key:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Key) and self.value == other.value
+
+
+@cache
+def _source(key: _Key) -> dict[str, Any]:
+    """Where a data set's images are and how its masks are read, as the evaluator writes it."""
+    from seglab.data.build import data_of
+
+    whole = OmegaConf.create({"data": data_of(key.cfg, key.name), "runtime": key.cfg.runtime, "seed": key.cfg.seed})
+    return resolved(whole)["data"]["source"]
 
 
 @cache

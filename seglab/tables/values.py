@@ -47,6 +47,7 @@ class Cell:
         printed: the paper's number as printed.
         state: one of :data:`STATES`.
         reason: why there is no number, in words; empty where there is one.
+        runs: names of the run folders that ``ours`` comes from.
     """
 
     ours: tuple[float, ...] = ()
@@ -55,6 +56,7 @@ class Cell:
     printed: float | None = None
     state: str = "not run"
     reason: str = ""
+    runs: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float | None:

@@ -113,6 +113,37 @@ def test_the_second_call_trains_nothing(command, write_table, tmp_path) -> None:
     assert trained_at(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("top", "words"),
+    [
+        ({"claims": [{"text": "x", "check": "[CAS] < [CEE]"}]}, "no row 'CEE'"),
+        ({"claims": [{"text": "x", "check": "__import__('os').getcwd() == 1"}]}, "claim 'x'"),
+        ({"figures": [{"_target_": "os.system", "name": "x"}]}, "figures._target_=os.system: expected a function in"),
+        (
+            {"figures": [{"_target_": "seglab.report.figures.lines.lines", "name": "x", "metric": "mae"}]},
+            "unknown option 'metric', did you mean 'metrics'",
+        ),
+    ],
+)
+def test_mistakes_in_a_table_are_told_before_anything_is_trained(command, write_table, tmp_path, top, words) -> None:
+    result = command("table", write_table(rows(1, "ce", "cas"), **top))
+    assert result.returncode == 1
+    assert words in result.stderr, result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.glob("outputs/runs/*"))
+
+
+def test_missing_data_is_seen_in_the_status_and_in_a_rendered_table(command, tmp_path) -> None:
+    root = f"runtime.data_root={tmp_path / 'nothing'}"
+    status = command("table", "table=cas_t1", "status=true", root)
+    assert status.returncode == 0, status.stderr
+    assert "6 data missing" in status.stdout
+    assert "not built: its network is not built yet" in status.stdout
+    rendered = command("table", "table=cas_t1", "render=true", root)
+    assert rendered.returncode == 0, rendered.stderr
+    assert "MSRA-B/image' not found" in (tmp_path / "outputs/tables/cas_t1.md").read_text()
+
+
 def kill_all(folder: Path) -> None:
     """SIGKILL to the runner, its controllers and its workers: everything that works in this folder."""
     for entry in Path("/proc").iterdir():
@@ -164,6 +195,7 @@ def test_a_table_that_was_killed_equals_an_undisturbed_one(command, write_table,
         (["table=cas_t3", "scale=tiny"], "scale=tiny: no such option"),
         (["table=cas_t3", "launch=local", "launch.slots=0", "scale=small"], "launch.slots=0: expected a whole number"),
         (["table=cas_t3", "colour=red"], "unknown key 'colour'"),
+        (["table=cas_t3", "runtime.rerun=true"], "runtime.rerun=true: a table trains only what is missing"),
     ],
 )
 def test_mistakes_are_told_in_one_message(command, arguments: list[str], words: str) -> None:

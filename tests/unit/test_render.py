@@ -49,6 +49,7 @@ def cells_of(spec: TableSpec, ours: dict[str, list[tuple[float, ...]]]) -> dict[
                 printed=row.printed[i] if row.printed else None,
                 state="done" if numbers else state,
                 reason=row.unavailable or "",
+                runs=("run-a", "run-b")[: len(numbers)] if row.name == "CAS" else (),
             )
     return cells
 
@@ -177,6 +178,8 @@ def test_csv_has_every_digit(values, tmp_path) -> None:
     assert (cas["mean"], cas["published"], cas["printed"], cas["seeds"]) == (0.2, 0.05, 0.5, 2)
     assert cas["difference"] == pytest.approx(0.15, abs=1e-15)
     assert cas["runs"] == "run-a run-b"
+    assert bool(cas["dirty"])
+    assert not frame[frame["row"] == "CE"]["dirty"].any()
     assert frame[frame["row"] == "CE"].iloc[0]["mean"] == 0.7104
     nasty = frame[frame["row"] == NASTY].iloc[0]
     assert (nasty["state"], nasty["reason"]) == ("not built", "its network | is not built")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -195,11 +196,84 @@ def test_numbers_of_other_settings_do_not_enter_a_table(make) -> None:
     assert (cell.ours, cell.state) == ((), "failed")
 
 
-def test_a_metric_that_does_not_exist_is_named(make) -> None:
+def test_a_metric_that_does_not_exist_marks_its_cells(make) -> None:
     plan, table = make()
     finish(jobs_of(plan, table, "ce")[0], mae=0.1)
-    with pytest.raises(ValueError, match="no metric 'fbeta_adaptive': expected one of mae"):
-        collect(plan, table)
+    cells = collect(plan, table).cells
+    assert cells["ce", "MSRA-B F_beta"].state == "failed"
+    assert "metric 'fbeta_adaptive'" in cells["ce", "MSRA-B F_beta"].reason
+    assert cells["ce", "MSRA-B MAE"].ours == (0.1,)
+
+
+def test_data_present_in_part_train_and_score_what_they_can(make, tmp_path) -> None:
+    from seglab.data.standin import write_standins
+
+    write_standins(["duts", "ecssd"], tmp_path)
+    shutil.rmtree(tmp_path / "DUTS-TE")
+    columns = [{**COLUMNS[1], "set": "duts", "name": "DUTS-TE MAE"}, COLUMNS[2]]
+    rows = [{"name": "ce", "kind": "ours", "run": ["data=duts", "model=fcn_resnet101", "loss=ce"]}]
+    plan, table = make(columns=columns, rows=rows)
+    (job,) = jobs_of(plan, table, "ce")
+    find_data(job)
+    assert state_of(job).name == "not run", "the training part is there"
+    assert [list(cfg.eval.sets) for cfg in job.configs()] == [["ecssd"]]
+    assert "DUTS-TE" in job.missing["duts"]
+
+
+def test_rows_that_differ_in_how_they_are_measured_only_do_not_share_numbers(make) -> None:
+    rows = [{"name": "a", "kind": "ours", "run": [*RUN, "loss=ce"]}]
+    rows.append({"name": "b", "kind": "ours", "run": [*RUN, "loss=ce", "eval.post.channel=0"]})
+    plan, table = make(rows=rows)
+    (a,), (b,) = jobs_of(plan, table, "a"), jobs_of(plan, table, "b")
+    assert a.run is not None
+    assert state_of(b).name == "failed"
+    assert "measured by other settings" in b.problem
+
+
+def test_numbers_at_the_original_resolution_are_found(make) -> None:
+    plan, table = make(rows=[{"name": "a", "kind": "ours", "run": [*RUN, "loss=ce", "eval.resolution=original"]}])
+    (job,) = jobs_of(plan, table, "a")
+    finish(job, mae=0.1, fbeta_adaptive=0.5)
+    for path in list((job.run.path / "eval").glob("*-cas.json")):
+        path.rename(path.with_name(path.name.replace("-cas", "-cas-original")))
+    assert state_of(job).name == "done"
+    assert collect(plan, table).cells["a", "ECSSD MAE"].ours == (0.1,)
+
+
+def test_a_score_that_failed_tells_why(make) -> None:
+    plan, table = make()
+    (job,) = jobs_of(plan, table, "ce")
+    finish(job, mae=0.1, fbeta_adaptive=0.5)
+    (job.run.path / "eval" / "ecssd-cas.json").unlink()
+    job.outcome = ("failed", "0004.jpg cannot be read")
+    cell = collect(plan, table).cells["ce", "ECSSD MAE"]
+    assert (cell.state, cell.reason) == ("failed", "0004.jpg cannot be read")
+
+
+def test_each_cell_names_the_runs_behind_it(make) -> None:
+    plan, table = make()
+    for name in ("ce", "cas", "pre"):
+        for job in jobs_of(plan, table, name):
+            finish(job, mae=0.1, fbeta_adaptive=0.5)
+    values = collect(plan, table)
+    ce, pre = jobs_of(plan, table, "pre")
+    assert values.cells["pre", "ECSSD MAE"].runs == (pre.key,)
+    assert values.cells["mixed", "MSRA-B F_beta"].runs == (ce.key,)
+    assert {run.id: run.row for run in values.runs if run.row.startswith("pre")} == {
+        ce.key: "pre (its start)",
+        pre.key: "pre",
+    }
+
+
+def test_the_names_of_scales_and_tables_are_not_taken_twice(make, tmp_path) -> None:
+    plan, table = make("scale=small", "scale.name=paper")
+    with pytest.raises(ValueError, match=r"scale\.name=paper: that is another scale"):
+        plan.scale(table)
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(Path(table).read_text())
+    plan.spec(table)
+    with pytest.raises(ValueError, match="has the id 't', too"):
+        plan.spec(str(copy))
 
 
 def test_seeds_are_a_number_or_a_list() -> None:
@@ -213,6 +287,11 @@ def test_seeds_are_a_number_or_a_list() -> None:
 def test_rows_are_chosen_by_part_of_their_names(make) -> None:
     plan, table = make("only=CA*in")
     assert [row.name for row in choose(plan.cfg, plan)[table]] == ["cas again"]
+    rows = [{"name": "Loss [7] 50 %", "kind": "ours", "run": [*RUN, "loss=ce"]}]
+    for pattern in ("only='loss [7]'", "only=50", "only=[nothing,Loss]"):
+        plan, table = make(pattern, rows=rows)
+        if "nothing" not in pattern:
+            assert choose(plan.cfg, plan)[table], pattern
     plan, _ = make("only=nosuch")
     with pytest.raises(ValueError, match="only=nosuch: no such row"):
         choose(plan.cfg, plan)

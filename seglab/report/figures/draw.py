@@ -6,17 +6,22 @@ import hashlib
 import importlib
 import inspect
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from seglab.identity import identity, resolved
 from seglab.report.figures.context import FigureContext
 from seglab.run import Run, write_atomic
 from seglab.tables.plan import Plan
 from seglab.tables.values import TableValues
 from seglab.targets import plugin_modules
+from seglab.words import nearest
+
+log = logging.getLogger(__name__)
 
 OWN_KEYS = ("_target_", "needs_runs")
 """Keys of a figure's node that are not options of its function."""
@@ -45,8 +50,9 @@ def draw_figures(plan: Plan, table: str, values: TableValues, stem: Path) -> tup
         if not why:
             try:
                 files += draw(context, node)
-            except ValueError as error:  # its data are missing, perhaps; the others can still be drawn
-                why = str(error)
+            except Exception as error:  # its data are missing, perhaps; tables and other figures are still made
+                log.debug("figure %s", node["name"], exc_info=error)
+                why = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         if why:
             undrawn.append(f"figure '{node['name']}' not drawn: {why}")
     return files, undrawn
@@ -82,11 +88,8 @@ def context_of(plan: Plan, table: str, values: TableValues, stem: Path) -> Figur
 
 def draw(context: FigureContext, node: Mapping[str, Any]) -> list[Path]:
     """Draw one figure, unless the files of the same content are there."""
-    function = figure_function(node["_target_"])
+    function = check_figure(context.values.spec.id, node)
     options = {key: value for key, value in node.items() if key not in OWN_KEYS}
-    unknown = [key for key in options if key not in inspect.signature(function).parameters]
-    if unknown:
-        raise ValueError(f"table {context.values.spec.id}: figure '{node['name']}': unknown option '{unknown[0]}'")
     made = context.stem.parent / ".drawn" / f"{context.stem.name}-{node['name']}.json"
     key = content_key(context, node, Path(inspect.getsourcefile(function)).parent)
     there = json.loads(made.read_text(encoding="utf-8")) if made.is_file() else {}
@@ -98,6 +101,22 @@ def draw(context: FigureContext, node: Mapping[str, Any]) -> list[Path]:
         raise ValueError("there is nothing to draw, see the log")
     write_atomic(made, json.dumps({"key": key, "files": [str(file) for file in files]}, indent=2) + "\n")
     return files
+
+
+def check_figure(table: str, node: Mapping[str, Any]) -> Callable[..., list[Path]]:
+    """The function of a figure, with the options it is given checked.
+
+    Raises:
+        ValueError: naming the table and the figure.
+    """
+    function = figure_function(str(node.get("_target_")))
+    known = list(inspect.signature(function).parameters)
+    for key in node:
+        if key not in known and key not in OWN_KEYS:
+            raise ValueError(
+                f"table={table}: figure '{node['name']}': unknown option '{key}'{nearest(str(key), known)}"
+            )
+    return function
 
 
 def figure_function(target: str) -> Callable[..., list[Path]]:
@@ -112,7 +131,8 @@ def figure_function(target: str) -> Callable[..., list[Path]]:
         found = getattr(importlib.import_module(module), name, None) if target.startswith(allowed) else None
     except ImportError as error:
         raise ValueError(f"figures._target_={target}: no such figure ({error})") from error
-    if not inspect.isfunction(found) or not f"{found.__module__}.".startswith(allowed):
+    shaped = inspect.isfunction(found) and [*inspect.signature(found).parameters][:2] == ["context", "name"]
+    if not shaped or not f"{found.__module__}.".startswith(allowed):
         raise ValueError(f"figures._target_={target}: expected a function in {', '.join(a + '*' for a in allowed)}")
     return found
 
@@ -123,7 +143,9 @@ def content_key(context: FigureContext, node: Mapping[str, Any], sources: Path) 
     content = {
         "node": dict(node),
         "scale": [values.scale, values.scale_title],
+        "table": asdict(values.spec),
         "cells": [[list(place), asdict(cell)] for place, cell in values.cells.items()],
+        "configs": {name: [identity(cfg), resolved(cfg)["data"]] for name, cfg in context.configs.items()},
         "runs": {name: [finished(run) for run in runs] for name, runs in context.runs.items()},
         "code": [path.read_text(encoding="utf-8") for path in sorted(sources.glob("*.py"))],
     }
