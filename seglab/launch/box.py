@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from seglab.launch.work import Outcome, Work
+from seglab.launch.work import Outcome, Work, is_held
 from seglab.run import write_atomic
 
 ATTENDED = "runner.lock"
@@ -100,14 +100,7 @@ class Box:
 
     def attended(self) -> bool:
         """Whether the runner that owns this box is alive."""
-        try:
-            with open(self.folder.parent / ATTENDED, encoding="utf-8") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except FileNotFoundError:
-            return False
-        return False
+        return is_held(self.folder.parent / ATTENDED)
 
 
 @contextmanager

@@ -94,8 +94,13 @@ def one_line(error: BaseException) -> str:
 
 def is_locked(folder: str | Path) -> bool:
     """Whether some process works on a run folder right now; the folder is left as it is."""
+    return is_held(Path(folder) / ".lock")
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds the lock of a file."""
     try:
-        with open(Path(folder) / ".lock", encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
