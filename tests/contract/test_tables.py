@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
 import inspect
 import json
 import os
@@ -20,6 +19,7 @@ from omegaconf import DictConfig
 
 from seglab.config import compose
 from seglab.identity import identity
+from seglab.report.figures.draw import OWN_KEYS, check_figure
 from seglab.tables.spec import Row, TableSpec, table_ids
 from seglab.tables.spec import load_table as read_table
 
@@ -239,8 +239,8 @@ def test_figures_are_functions_that_take_their_options(table: str) -> None:
     for node in load_table(table).figures:
         module, _, name = node["_target_"].rpartition(".")
         assert module == f"seglab.report.figures.{name}"
-        signature = inspect.signature(getattr(importlib.import_module(module), name))
-        signature.bind(None, **{key: value for key, value in node.items() if key != "_target_"})
+        function = check_figure(table, node)
+        inspect.signature(function).bind(None, **{k: v for k, v in node.items() if k not in OWN_KEYS})
         assert node["name"].isidentifier()
 
 
