@@ -7,16 +7,16 @@ Example: ``m = Confusion(Counts(name="confusion")); m.update(classes_BHW, masks_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from seglab.data.sample import IGNORE
+from seglab.metrics.image_rows import ImageRows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +46,18 @@ class Counts:
         return asdict(self)
 
 
-class Confusion(Metric):
+class Confusion(ImageRows):
     """One table of output and label over a set; processes may hold different numbers of images, or none.
 
     Args:
         protocol: the number of classes.
     """
 
-    full_state_update = False
-    is_differentiable = False
-
     def __init__(self, protocol: Counts) -> None:
-        super().__init__()
-        self.protocol = protocol
         numbers = range(1, protocol.classes + 1)
-        self.names = tuple(f"confusion_out{i}_label{j}" for i in numbers for j in numbers)
-        self.add_state("image_rows", [], dist_reduce_fx="cat")  # int64: position in the data set, then ``names``
+        names = [f"confusion_out{i}_label{j}" for i in numbers for j in numbers]
+        super().__init__(names=names, dtype=torch.int64)
+        self.protocol = protocol
 
     def update(self, classes_BHW: Tensor, masks_BHW: Tensor, index_B: Tensor | Sequence[int]) -> None:
         """Count a batch.
@@ -94,7 +90,7 @@ class Confusion(Metric):
         Raises:
             ValueError: no image was counted, or one twice.
         """
-        counts_KK = self._sorted_rows()[:, 1:].sum(0).reshape(self.protocol.classes, -1)
+        counts_KK = self.sorted_rows()[:, 1:].sum(0).reshape(self.protocol.classes, -1)
         right_K, pixels_K = np.diag(counts_KK), counts_KK.sum(0)
         there_K = pixels_K > 0
         nothing = float("nan")
@@ -104,43 +100,9 @@ class Confusion(Metric):
             "balanced_accuracy": float((right_K[there_K] / pixels_K[there_K]).mean()) if there_K.any() else nothing,
         }
 
-    def rows(self) -> list[dict[str, float]]:
-        """Counts of every image, over all processes (each of them must call it).
-
-        Returns:
-            One dict an image, sorted by ``index``, its position in the data set.
-        """
-        with self.sync_context():
-            rows_ND = self._sorted_rows()
-        return [dict(zip(("index", *self.names), row, strict=True)) for row in rows_ND.tolist()]
-
     def curves(self) -> dict[str, np.ndarray]:
         """Nothing here depends on a threshold."""
         return {}
-
-    def sync(
-        self,
-        dist_sync_fn: Callable[..., Any] | None = None,
-        process_group: Any | None = None,
-        should_sync: bool = True,
-        distributed_available: Callable[[], bool] | None = None,
-    ) -> None:
-        """Gather the states of all processes (see ``torchmetrics.Metric.sync``)."""
-        if not len(self.image_rows):
-            # A process without images must still take part, with a table of the right width and type.
-            self.image_rows = [torch.zeros(0, 1 + len(self.names), dtype=torch.int64, device=self.device)]
-        super().sync(dist_sync_fn, process_group, should_sync, distributed_available)
-
-    def _sorted_rows(self) -> np.ndarray:
-        parts = self.image_rows if isinstance(self.image_rows, list) else [self.image_rows]
-        rows_ND = torch.cat(parts).cpu().numpy() if parts else np.zeros((0, 1), np.int64)
-        if not len(rows_ND):
-            raise ValueError("no image was counted: expected a test set with at least one image (data.test_sets)")
-        rows_ND = rows_ND[np.argsort(rows_ND[:, 0], kind="stable")]
-        again = rows_ND[1:, 0][np.diff(rows_ND[:, 0]) == 0]
-        if again.size:
-            raise ValueError(f"image {int(again[0])} of the test set was counted twice: expected each position once")
-        return rows_ND
 
 
 def counts_of(outputs_BHW: Tensor, masks_BHW: Tensor, *, outputs: int, classes: int) -> Tensor:

@@ -6,22 +6,21 @@ Example: ``m = SaliencyMetrics(Protocol(name="cas")); m.update(maps_BHW, masks_B
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from seglab.metrics.curves import CURVES, THRESHOLDS, curve_metrics
 from seglab.metrics.fbeta import f_beta, jaccard
+from seglab.metrics.image_rows import ImageRows
 from seglab.metrics.masks import IGNORE
 from seglab.metrics.protocol import Protocol
 from seglab.metrics.saliency import IMAGE_METRICS, score_map
 
 
-class SaliencyMetrics(Metric):
+class SaliencyMetrics(ImageRows):
     """All saliency metrics over a set; processes may hold different numbers of images, or none.
 
     Args:
@@ -29,19 +28,14 @@ class SaliencyMetrics(Metric):
         weighted: False leaves out ``fbeta_weighted``, which takes most of the time.
     """
 
-    full_state_update = False
-    is_differentiable = False
-
     def __init__(self, protocol: Protocol, *, weighted: bool = True) -> None:
-        super().__init__()
+        super().__init__(names=[n for n in IMAGE_METRICS if weighted or n != "fbeta_weighted"], dtype=torch.float64)
         self.protocol = protocol
         self.weighted = weighted
-        self.names = tuple(n for n in IMAGE_METRICS if weighted or n != "fbeta_weighted")
         zeros = torch.zeros
         self.add_state("curve_sums_4K", zeros(len(CURVES), 256, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("object_images", zeros((), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("confusion", zeros(4, dtype=torch.int64), dist_reduce_fx="sum")  # TP, FP, FN, TN
-        self.add_state("image_rows", [], dist_reduce_fx="cat")  # position in the data set, then ``names``
 
     def update(
         self,
@@ -103,7 +97,7 @@ class SaliencyMetrics(Metric):
         Raises:
             ValueError: no image was scored, or one twice.
         """
-        rows_ND = self._sorted_rows()
+        rows_ND = self.sorted_rows()
         columns = rows_ND[:, 1:].T
         means = [float(c[~np.isnan(c)].mean()) if not np.isnan(c).all() else float("nan") for c in columns]
         tp, fp, fn, _ = self.confusion.tolist()
@@ -115,16 +109,6 @@ class SaliencyMetrics(Metric):
             "jaccard_pooled": float(jaccard(tp=tp, fp=fp, fn=fn)),
         }
 
-    def rows(self) -> list[dict[str, float]]:
-        """Values of every image, over all processes (each of them must call it).
-
-        Returns:
-            One dict an image, sorted by ``index``, its position in the data set, with its metrics.
-        """
-        with self.sync_context():
-            rows_ND = self._sorted_rows()
-        return [{"index": int(row[0]), **dict(zip(self.names, row[1:].tolist(), strict=True))} for row in rows_ND]
-
     def curves(self) -> dict[str, np.ndarray]:
         """Curves averaged over the images of all processes (each of them must call it).
 
@@ -132,34 +116,8 @@ class SaliencyMetrics(Metric):
             ``threshold`` (k/255, ascending), ``precision``, ``recall``, ``fbeta``, ``e_measure``, float64 [256] each.
         """
         with self.sync_context():
-            mean_4K = self._mean_curves(len(self._sorted_rows()))
+            mean_4K = self._mean_curves(len(self.sorted_rows()))
         return {"threshold": THRESHOLDS.copy(), **dict(zip(CURVES, mean_4K, strict=True))}
-
-    def sync(
-        self,
-        dist_sync_fn: Callable[..., Any] | None = None,
-        process_group: Any | None = None,
-        should_sync: bool = True,
-        distributed_available: Callable[[], bool] | None = None,
-    ) -> None:
-        """Gather the states of all processes (see ``torchmetrics.Metric.sync``)."""
-        if not len(self.image_rows):
-            # A process without images must still take part, with a table of the right width and type.
-            empty = torch.zeros(0, 1 + len(self.names), dtype=torch.float64, device=self.device)
-            self.image_rows = [empty]
-        super().sync(dist_sync_fn, process_group, should_sync, distributed_available)
-
-    def _sorted_rows(self) -> np.ndarray:
-        """Rows sorted by position, so that sums do not depend on who scored which image."""
-        parts = self.image_rows if isinstance(self.image_rows, list) else [self.image_rows]
-        rows_ND = torch.cat(parts).cpu().numpy() if parts else np.zeros((0, 1))
-        if not len(rows_ND):
-            raise ValueError("no image was scored: expected a test set with at least one image (data.test_sets)")
-        rows_ND = rows_ND[np.argsort(rows_ND[:, 0], kind="stable")]
-        again = rows_ND[1:, 0][np.diff(rows_ND[:, 0]) == 0]
-        if again.size:
-            raise ValueError(f"image {int(again[0])} of the test set was scored twice: expected each position once")
-        return rows_ND
 
     def _mean_curves(self, images: int) -> np.ndarray:
         objects = int(self.object_images)
