@@ -18,8 +18,10 @@ from seglab.cli import run_command
 from seglab.words import nearest
 
 if TYPE_CHECKING:
+    from seglab.launch.work import Outcome, Work
     from seglab.tables.plan import Job, Plan
     from seglab.tables.spec import Row
+    from seglab.tables.values import TableValues
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +116,7 @@ def look_for_data(cfg: DictConfig, plan: Plan, jobs: list[Job]) -> None:
         from seglab.data.standin import write_standins
 
         write_standins(plan.sets(), plan.data_root)
-    if not cfg.scale.generated or (plan.data_root).is_dir():
+    if not cfg.scale.generated or plan.data_root.is_dir():
         for job in jobs:
             find_data(job)
 
@@ -141,7 +143,7 @@ def train_what_is_missing(cfg: DictConfig, plan: Plan, jobs: list[Job]) -> None:
     works = [as_work(job, todo) for job in todo.values()]
     ended: list[str] = []
 
-    def on_change(work, outcome) -> None:
+    def on_change(work: Work, outcome: Outcome | None) -> None:
         if outcome is None:
             log.info("start %s", work.key)
             return
@@ -153,7 +155,7 @@ def train_what_is_missing(cfg: DictConfig, plan: Plan, jobs: list[Job]) -> None:
             todo[key].outcome = (outcome.state, outcome.reason)
 
 
-def as_work(job: Job, todo: dict[str, Job]):
+def as_work(job: Job, todo: dict[str, Job]) -> Work:
     """A job as the engine takes it."""
     from seglab.launch.work import Work
 
@@ -192,7 +194,7 @@ def write(cfg: DictConfig, plan: Plan, chosen: dict[str, list[Row]]) -> list[str
     return lacking
 
 
-def without_number(values, rows: list[Row]) -> list[str]:
+def without_number(values: TableValues, rows: list[Row]) -> list[str]:
     """Rows that should have numbers and do not, each with its first reason."""
     lines = []
     for row in rows:

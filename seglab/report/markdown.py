@@ -43,7 +43,7 @@ def markdown_text(values: TableValues, claims_board: Sequence[BoardLine], folder
     if spec.notes:
         parts += ["## Notes", "\n".join(f"- {_escape(joined([note]))}" for note in spec.notes)]
     parts += _runs(values)
-    command = f"python -m seglab.table table={spec.id} scale={values.scale}"
+    command = values.command or f"python -m seglab.table table={spec.id} scale={values.scale}"
     parts += ["## Made by", f"```\n{command}\n```", f"Code: {values.code or 'unknown, outside a checkout'}."]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
+from omegaconf import OmegaConf
+
+from seglab.identity import ARITHMETIC
 from seglab.run import Run, result_stem
 from seglab.tables.plan import Job, Plan
 from seglab.tables.spec import Column, Row
@@ -41,8 +45,17 @@ def collect(plan: Plan, table: str, *, code: str | None = None) -> TableValues:
         cells=cells,
         seeds=scale.seeds,
         runs=tuple(runs.values()),
+        command=command_line(plan, table),
         code=code,
     )
+
+
+def command_line(plan: Plan, table: str) -> str:
+    """What to type for the same numbers: the table as it was asked for, its scale, and what was changed of it."""
+    cfg = plan.cfg
+    keys = [k for k in cfg.typed if k == "seeds" or k.startswith("scale.") or k.removeprefix("runtime.") in ARITHMETIC]
+    changed = [f"{key}={OmegaConf.select(cfg, key)}" for key in keys]
+    return shlex.join(["python", "-m", "seglab.table", f"table={table}", f"scale={cfg.scale.own}", *changed])
 
 
 def _source(plan: Plan, table: str, row: Row, column: Column) -> Row:

@@ -90,6 +90,7 @@ class TableValues:
         cells: (row name, column name) -> cell, for every row of the spec and every column here.
         seeds: asked for.
         runs: the finished runs used.
+        command: what to type to make it again.
         code: commit of the code that renders, with ``-dirty`` appended where it has uncommitted changes; None outside a
             checkout.
     """
@@ -102,3 +103,4 @@ class TableValues:
     seeds: tuple[int, ...] = (0,)
     runs: tuple[RunInfo, ...] = field(default_factory=tuple)
     code: str | None = None
+    command: str = ""

@@ -46,7 +46,7 @@ UNSUPPORTED = {
         "cas_t2",
         "Like for like, both trained on MSRA-B (our comparison): ResNet-m-CAS beats the discriminative loss in MAE",
     ): ("5 of 7"),
-    ("cas_supp_t2", "Dataset bias: every model trained on DUTS-TR"): "",
+    ("cas_supp_t2", "Dataset bias: every model trained on DUTS-TR"): None,  # one statement, not counted by columns
     ("cas_supp_t2", "In the text: CAS is comparable to CE and mostly better, ResNet on MSRA-B"): "2 of 7",
     ("cas_supp_t2", "In the text: CAS is comparable to CE and mostly better, ResNet on DUTS-TR"): "3 of 7",
 }
@@ -225,7 +225,7 @@ def test_verdicts_on_the_published_numbers(table: str, index: int) -> None:
     counts = [held for (t, text), held in UNSUPPORTED.items() if t == table and claim.text.startswith(text)]
     expected = "not printed" if table in NOT_PRINTED else "does not hold" if counts else "holds"
     assert verdict.state == expected, f"{claim.text}: {verdict.detail}"
-    if counts:
+    if counts and counts[0] is not None:
         assert verdict.detail.startswith(counts[0]), claim.text
 
 

@@ -172,6 +172,7 @@ def test_cells_hold_what_the_runs_say(make) -> None:
     assert cell.mean == pytest.approx(0.6)
     assert cell.deviation == pytest.approx(0.02**0.5)
     assert cell.difference == pytest.approx(-0.3)
+    assert values.command == f"python -m seglab.table table={table} scale=paper seeds=2"
     assert values.cells["mixed", "MSRA-B F_beta"].ours == (0.5, 0.7)
     assert values.cells["mixed", "MSRA-B MAE"].ours == (0.25, 0.25)
     assert values.cells["pfan", "ECSSD MAE"].state == "not built"
