@@ -1,19 +1,32 @@
-"""Checkpoints: tensors and plain types only, read with ``weights_only=True``, replaced whole or not at all."""
+"""Checkpoints: tensors and plain types only, read with ``weights_only=True``, replaced whole or not at all.
+
+Every record of a ``.pt`` file carries a checksum, which is compared when the file is read;
+``model.safetensors`` has one over all its tensors.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import pickle
 import re
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from seglab.atomic import replacing, sync_folder
+
 log = logging.getLogger(__name__)
+
+DIGEST = "sha256"
+"""Entry of a safetensors file's metadata."""
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
@@ -26,64 +39,96 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     Raises:
         ValueError: the file cannot be written.
     """
-    temporary, last, previous = folder / "last.pt.tmp", folder / "last.pt", folder / "previous.pt"
+    last, previous = folder / "last.pt", folder / "previous.pt"
     try:
-        with open(temporary, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
+        with replacing(last) as temporary:
+            torch.save(state, temporary)
+            if last.exists():
+                # A hard link first: at no moment is there neither a last.pt nor a previous.pt.
+                previous.unlink(missing_ok=True)
+                os.link(last, previous)
+                sync_folder(folder)
     except (OSError, RuntimeError) as error:  # a full disk: torch's writer answers with a RuntimeError
-        temporary.unlink(missing_ok=True)
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{last}: cannot be written ({reason}); is the disk full? The one before is kept") from error
-    if last.exists():
-        # A hard link first: at no moment is there neither a last.pt nor a previous.pt.
-        previous.unlink(missing_ok=True)
-        os.link(last, previous)
-    os.replace(temporary, last)
+        raise _unwritten(last, error) from error
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """Read the newest readable checkpoint of a run folder, on the CPU.
+    """Read the newest whole checkpoint of a run folder, on the CPU.
 
     Returns:
         The state, or None where there is no checkpoint.
 
     Raises:
-        ValueError: checkpoints exist but none can be read, or one holds more than tensors and plain types.
+        ValueError: checkpoints exist but none is whole, or one holds more than tensors and plain types.
     """
     paths = [p for p in (folder / "last.pt", folder / "previous.pt") if p.exists()]
     for path in paths:
         try:
+            _check_sums(path)
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             if found := re.search(r"unsupported GLOBAL (\S+)", str(error), flags=re.IGNORECASE):
                 what = f"it names {found.group(1)}, more than tensors and plain types"
                 raise ValueError(f"{path}: refused, {what}; it was not written by seglab") from error
             log.warning("%s cannot be read (%s)", path, str(error).splitlines()[0])
-        except (RuntimeError, EOFError, OSError) as error:
-            log.warning("%s cannot be read (%s)", path, str(error).splitlines()[0])
+        except Exception as error:  # what a damaged file makes its readers raise is a long and open list
+            log.warning("%s cannot be read (%s)", path, (str(error) or type(error).__name__).splitlines()[0])
     if paths:
         raise ValueError(f"{folder}: no readable checkpoint; start over with runtime.rerun=true")
     return None
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:
-    """Write a model's state dict as safetensors, whole or not at all."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, temporary)
-    os.replace(temporary, path)
+    """Write a model's state dict as safetensors with its checksum, whole or not at all.
+
+    Raises:
+        ValueError: the file cannot be written.
+    """
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
+    try:
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata={DIGEST: _digest(tensors)})
+    except Exception as error:  # safetensors has an error class of its own for a full disk
+        raise _unwritten(path, error) from error
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
     """Read a state dict that :func:`save_weights` wrote.
 
     Raises:
-        ValueError: the file is absent or broken.
+        ValueError: the file is absent, broken, or its checksum does not fit.
     """
     if not path.is_file():
         raise ValueError(f"{path}: no trained weights there; has the run finished?")
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            expected = (file.metadata() or {}).get(DIGEST)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
     except Exception as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+    if expected is not None and expected != _digest(tensors):
+        raise ValueError(f"{path}: damaged, its checksum does not fit; train again: runtime.rerun=true")
+    return tensors
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the checksums inside a ``.pt`` file; torch's own reader does not look at them."""
+    with zipfile.ZipFile(path) as archive:
+        if broken := archive.testzip():
+            raise zipfile.BadZipFile(f"the checksum of {broken} does not fit")
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def _unwritten(path: Path, error: Exception) -> ValueError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "enforce fail" in reason:  # torch's writer was given less than it wrote, and says no more
+        reason = f"broken off; {shutil.disk_usage(path.parent).free / 2**20:.1f} MiB are free there"
+    return ValueError(f"{path}: cannot be written ({reason}); is the disk full? What was saved before is kept")

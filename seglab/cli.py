@@ -1,6 +1,7 @@
 """What every command shares: help page, composition, one message per mistake, exit codes.
 
-Exit codes: 0 done, 1 failed (message on stderr), 75 stopped by a signal with the state saved (start again to go on).
+Exit codes: 0 done, 1 failed (message on stderr), 75 stopped by a signal with the state saved (start again to go on),
+130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from pathlib import Path
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from seglab.distributed import is_main
+from seglab.atomic import os_message
+from seglab.distributed import is_main, rank, world
 
 EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
 EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: a scheduler may start the same command again
 LAUNCHERS = "joblib, submitit_local and submitit_slurm come with: pip install 'seglab[launchers]'"
 
@@ -58,7 +61,7 @@ def run_command(command: str, task: Callable[[DictConfig], Path | None], prepare
     except Stopped as stop:
         _exit(str(stop), EXIT_STOPPED)
     except KeyboardInterrupt:
-        _exit("interrupted", 130)
+        _exit("interrupted", EXIT_INTERRUPTED)
     except Exception as error:
         _exit(_message(error, command), EXIT_FAILED)
 
@@ -69,6 +72,7 @@ def _hydra_main(command: str, task: Callable[[DictConfig], Path | None]) -> None
     from hydra.types import RunMode
 
     from seglab.config import conf_dir, finalise
+    from seglab.faults import explained
     from seglab.launch.sweep import Desk, in_other_processes
 
     failures: list[tuple[str, Exception]] = []
@@ -90,7 +94,7 @@ def _hydra_main(command: str, task: Callable[[DictConfig], Path | None]) -> None
             folder = run()
         except Exception as error:
             # A sweep goes on with its other runs; the messages are ours to word, so Hydra need not see the error.
-            failures.append((" ".join(overrides), error))
+            failures.append((" ".join(overrides), explained(error, cfg)))
             return None
         _show(folder)
         return str(folder) if folder else None
@@ -146,6 +150,8 @@ def _message(error: Exception, command: str) -> str:
         return explain(error, command)
     if type(error).__name__ == "OutOfMemoryError":
         return f"out of memory: {error}. Try a smaller batch_size or data.size, accumulate=2, or runtime.precision=bf16"
+    if isinstance(error, OSError) and error.errno is not None:
+        return os_message(error)
     if isinstance(error, ValueError | OSError):
         return str(error)
     return "".join(traceback.format_exception(error)).rstrip()
@@ -156,5 +162,6 @@ def _stop(number: int, _frame: object) -> None:
 
 
 def _exit(message: str, code: int) -> None:
-    sys.stderr.write(f"seglab: {message}\n")
+    where = f" (rank {rank()})" if world() > 1 else ""
+    sys.stderr.write(f"seglab{where}: {message}\n")
     sys.exit(code)

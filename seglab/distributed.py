@@ -92,6 +92,16 @@ def main_first() -> Iterator[None]:
         barrier()
 
 
+def report_failure(error: BaseException) -> None:
+    """Tell torchrun why this process fails, so that its closing report shows the traceback of the first one."""
+    if "TORCHELASTIC_ERROR_FILE" in os.environ:
+        from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+        handler = get_error_handler()
+        handler.initialize()
+        handler.record_exception(error)
+
+
 def sum_(tensor: Tensor) -> Tensor:
     """Sum a tensor over all processes, in place."""
     import torch.distributed as dist

@@ -19,13 +19,14 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from seglab import distributed
+from seglab.atomic import write_atomic
 from seglab.data.arrays import ArrayDataset
 from seglab.data.build import data_of, test_data, test_sets
 from seglab.data.loader import make_loader, shard
 from seglab.data.sample import Batch
 from seglab.forward import forward
 from seglab.identity import resolved
-from seglab.run import Run, result_stem, write_atomic
+from seglab.run import Run, result_stem
 from seglab.targets import instantiate
 from seglab.words import nearest
 

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import fcntl
 import json
-import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from seglab.atomic import write_atomic
 from seglab.identity import identity
+from seglab.lock import hold
 
 SHORT = 10
-LOOK_S = 0.5
-"""Seconds that a lock is asked for before it counts as held."""
 
 
 class Run:
@@ -116,16 +113,7 @@ class Run:
             ValueError: another process writes into this folder.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "a+", encoding="utf-8") as file:
-            until = time.monotonic() + LOOK_S
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError as error:  # perhaps somebody only looks whether it is locked, for a moment
-                    if time.monotonic() > until:
-                        raise ValueError(f"{self.path}: another process is working on this run") from error
-                    time.sleep(0.02)
+        with hold(self.path / ".lock"):
             yield
 
 
@@ -133,15 +121,3 @@ def result_stem(cfg: DictConfig, name: str) -> str:
     """Path below the run folder, without suffix, of the numbers of one test set."""
     resolution = "" if cfg.eval.resolution == "network" else f"-{cfg.eval.resolution}"
     return f"eval/{name}-{cfg.eval.protocol.name}{resolution}"
-
-
-def write_atomic(path: Path, text: str) -> Path:
-    """Write a text file by way of a temporary one, so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    return path

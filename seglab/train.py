@@ -11,13 +11,14 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from seglab import distributed
+from seglab.atomic import os_message
 from seglab.cli import run_command
 from seglab.run import Run
 
@@ -58,7 +59,8 @@ def train_alone(cfg: DictConfig, run: Run, device: torch.device) -> bool:
         if distributed.broadcast(None):
             return False
         distributed.barrier()
-        work(cfg, run, device)
+        with failures_told(cfg, run):
+            work(cfg, run, device)
         return True
     with run.lock():
         # Looked at again: another process may have held the lock and finished while this one got ready.
@@ -69,13 +71,34 @@ def train_alone(cfg: DictConfig, run: Run, device: torch.device) -> bool:
             if cfg.runtime.rerun:
                 run.clear()
             distributed.barrier()
-            try:
+            with failures_told(cfg, run):
                 work(cfg, run, device)
-            except Exception as error:
-                run.mark("FAILED", "".join(traceback.format_exception(error)))
-                raise
             run.mark("DONE", time.strftime("%Y-%m-%dT%H:%M:%S%z"))
     return True
+
+
+@contextmanager
+def failures_told(cfg: DictConfig, run: Run) -> Iterator[None]:
+    """Leave the traceback of whatever ends the block in ``FAILED``, and in torchrun's report of its processes.
+
+    The process that fails first writes; those that only lose their partner do not write over it.
+    """
+    from seglab.faults import MachineFault, explained
+
+    try:
+        yield
+    except Exception as error:
+        known = explained(error, cfg)
+        where = f"rank {distributed.rank()}\n" if distributed.world() > 1 else ""
+        if not (isinstance(known, MachineFault) and known.secondary and (run.path / "FAILED").is_file()):
+            try:
+                run.mark("FAILED", where + "".join(traceback.format_exception(error)))
+            except OSError as unwritten:  # on a full disk, say; the error itself is what counts
+                log.warning("%s", os_message(unwritten))
+        distributed.report_failure(error)
+        if known is error:
+            raise
+        raise known from error
 
 
 def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
@@ -205,14 +228,27 @@ def show_results(run: Run) -> None:
 @contextmanager
 def text_log(folder: Path) -> Iterator[None]:
     """Copy the log into ``train.log`` while a run is worked on."""
-    handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
+    handler = TextLog(folder / "train.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # what is still in its buffer does not fit on a full disk; told already
+            handler.close()
+
+
+class TextLog(logging.FileHandler):
+    """A log file that a full disk silences, with one line about it instead of a traceback a message."""
+
+    silent = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Tell the first failure on stderr."""
+        if not self.silent:
+            self.silent = True
+            sys.stderr.write(f"seglab: {self.baseFilename} cannot be written ({sys.exc_info()[1]})\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ that was stopped anywhere ends with the same weights as an undisturbed one.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import resource
@@ -20,13 +19,14 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from seglab import checkpoint, distributed
+from seglab import checkpoint, distributed, drift
 from seglab.cli import Stopped
 from seglab.data.arrays import ArrayDataset
 from seglab.data.loader import EpochBatches, make_loader
 from seglab.data.rng import key_of
 from seglab.data.sample import Batch
 from seglab.forward import DTYPES, forward
+from seglab.journal import Journal
 from seglab.run import Run
 from seglab.signals import StopRequest
 from seglab.targets import instantiate
@@ -91,7 +91,9 @@ class Trainer:
             log.warning("this loss couples the images of a batch; it sees batch_size / %d of them at a time", pieces)
         self.epoch = self.step = 0
         self.sums: dict[str, float] = {}
-        self.skipped = 0
+        self.overflows = self.skipped = 0  # fp16 steps left out: in a row, and in this epoch
+        self.context = drift.context(cfg, dataset, device)
+        self.journal = Journal(run.path / "log.jsonl")
         self.stop = StopRequest()
         self.saved_at = time.monotonic()
 
@@ -106,7 +108,7 @@ class Trainer:
         with self.stop:
             while self.epoch < self.schedule.epochs:
                 row = self.run_epoch()
-                self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
+                self.epoch, self.step, self.sums, self.skipped = self.epoch + 1, 0, {}, 0
                 row.update(self.validate(row["epoch"]))
                 self.record(row)
                 self.save()
@@ -151,6 +153,7 @@ class Trainer:
             "epoch": self.epoch,
             "lr": lr,
             **{k: v / self.step for k, v in self.mean_over_processes().items()},
+            **({"skipped_steps": self.skipped} if self.scaler.is_enabled() else {}),
             "seconds": round(seconds, 3),
             "images_per_second": round(images / seconds, 2),
             "peak_memory_mib": self.peak_memory(),
@@ -188,27 +191,28 @@ class Trainer:
         """
         finite = {k: math.isfinite(v) for k, v in values.items()}
         if all(finite.values()):
-            self.skipped = 0
+            self.overflows = 0
             return
-        if self.dtype is torch.float16 and all(v for k, v in finite.items() if k != "grad_norm"):
-            self.skipped += 1  # the scaler leaves this step out and lowers its scale
-            if self.skipped <= MAX_SKIPPED:
-                return
+        row = ""
+        if self.scaler.is_enabled() and all(v for k, v in finite.items() if k != "grad_norm"):
+            self.overflows, self.skipped = self.overflows + 1, self.skipped + 1
+            if self.overflows <= MAX_SKIPPED:
+                return  # the scaler leaves this step out and lowers its scale
+            row = f", the last of {self.overflows} fp16 steps in a row that overflowed"
         shown = ", ".join(f"{k}={v:g}" for k, v in values.items())
         ids = ", ".join(i for batch in batches for i in batch["id"])
         last = self.run.path / "last.pt"
         kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint was written yet"
         raise ValueError(
-            f"loss or gradient not finite in epoch {self.epoch + 1}, step {self.step + 1} ({shown}); stopped before "
-            f"the step, {kept}. Images of this step: {ids}. Try a smaller optim.lr or runtime.precision=fp32"
+            f"loss or gradient not finite in epoch {self.epoch + 1}, step {self.step + 1} ({shown}){row}; stopped "
+            f"before the step, {kept}. Images of this step: {ids}. Try a smaller optim.lr or runtime.precision=fp32"
         )
 
     def record(self, row: dict[str, Any]) -> None:
         """Write an epoch's row to ``log.jsonl``, the text log and the tracker."""
         if not distributed.is_main():
             return
-        with open(self.run.path / "log.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        self.journal.add(row)
         left = (self.schedule.epochs - self.epoch) * row["seconds"]
         shown = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float) and k not in SILENT)
         log.info("epoch %d/%d  %s  (%.0f s left)", self.epoch, self.schedule.epochs, shown, left)
@@ -235,6 +239,8 @@ class Trainer:
             "epoch": self.epoch,
             "step": self.step,
             "sums": dict(self.sums),
+            "skipped": [self.overflows, self.skipped],
+            "context": self.context,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -242,20 +248,24 @@ class Trainer:
         checkpoint.save(self.run.path, state)
 
     def resume(self) -> None:
-        """Go on from the run folder's checkpoint, if there is one; log rows beyond it are dropped."""
+        """Go on from the run folder's checkpoint, if there is one; log rows beyond it are dropped.
+
+        Raises:
+            ValueError: it was made with other settings or images.
+        """
         state = checkpoint.load(self.run.path)
-        if state is None:
-            return
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scaler.is_enabled():
-            self.scaler.load_state_dict(state["scaler"])
-        self.epoch, self.step, self.sums = state["epoch"], state["step"], dict(state["sums"])
-        log.info("going on from epoch %d, step %d", self.epoch + 1, self.step + 1)
-        path = self.run.path / "log.jsonl"
-        if distributed.is_main() and path.exists():
-            rows = [r for r in path.read_text(encoding="utf-8").splitlines() if _epoch_of(r) < self.epoch]
-            path.write_text("".join(f"{r}\n" for r in rows), encoding="utf-8")
+        if state is not None:
+            allow = bool(self.cfg.runtime.allow_drift)
+            drift.check(state.get("context"), self.context, path=self.run.path / "last.pt", allow=allow)
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.scaler.is_enabled():
+                self.scaler.load_state_dict(state["scaler"])
+            self.epoch, self.step, self.sums = state["epoch"], state["step"], dict(state["sums"])
+            self.overflows, self.skipped = state.get("skipped", (0, 0))
+            log.info("going on from epoch %d, step %d", self.epoch + 1, self.step + 1)
+        if distributed.is_main():
+            self.journal.forget_from(self.epoch)
 
     def save_if_due(self) -> None:
         """A checkpoint inside a long epoch."""
@@ -288,11 +298,3 @@ def _grouped(loader: Any, size: int) -> Iterator[list[Batch]]:
             yield group
             group = []
     assert not group, "a step's pieces were not all delivered"
-
-
-def _epoch_of(row: str) -> int:
-    """Epoch of a log row; a row that a kill cut short counts as beyond every checkpoint."""
-    try:
-        return json.loads(row)["epoch"]
-    except json.JSONDecodeError:
-        return 10**9

@@ -6,6 +6,7 @@ print(load(Shapes(train=4).items('train'), size=64).__getitems__([0, 1])['image'
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,10 +26,20 @@ class ArrayDataset(Dataset):
         masks: uint8 [n,S,S] (or [n,H,W]), 0..K-1 and 255 = ignore.
         ids: n names.
         items: the n items the arrays were read from, for :meth:`original`.
+        content: a name for what the arrays hold, where one is known already (that of the cache).
     """
 
-    def __init__(self, images: np.ndarray, masks: np.ndarray, ids: Sequence[str], items: Sequence[Item]) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        masks: np.ndarray,
+        ids: Sequence[str],
+        items: Sequence[Item],
+        *,
+        content: str | None = None,
+    ) -> None:
         assert len(images) == len(masks) == len(ids) == len(items)
+        self._content = content
         self.images, self.masks = images, masks
         self._ids, self._items = list(ids), items
         self._rows = np.arange(len(images))
@@ -52,6 +63,14 @@ class ArrayDataset(Dataset):
     def flipped(self) -> np.ndarray:
         """Which masks are exchanged: bool [n]."""
         return np.zeros(len(self), dtype=bool) if self._flipped is None else self._flipped.copy()
+
+    def fingerprint(self) -> str:
+        """A short name for the pixels, the choice of images and the exchanged masks: equal for equal data only."""
+        if self._content is None:
+            sums = (zlib.crc32(np.ascontiguousarray(array).data) for array in (self.images, self.masks))
+            self._content = "-".join(f"{total:08x}" for total in sums)
+        chosen = zlib.crc32(self._rows.astype("<i8").tobytes() + self.flipped.tobytes())
+        return f"{self._content}-{chosen:08x}"
 
     def mask(self, index: int) -> np.ndarray:
         """Mask of one image as it is fetched, noise included: uint8 [S,S]."""
@@ -117,7 +136,7 @@ class ArrayDataset(Dataset):
         return self._items[self._rows[index]].read()
 
     def _view(self, positions: np.ndarray) -> ArrayDataset:
-        view = ArrayDataset(self.images, self.masks, self._ids, self._items)
+        view = ArrayDataset(self.images, self.masks, self._ids, self._items, content=self._content)
         view._rows = self._rows[positions]
         view._flipped = None if self._flipped is None else self._flipped[positions]
         return view

@@ -72,7 +72,7 @@ def load(
             _build(place, rows, ids, size)
             arrays = _open(place)
             assert arrays is not None, f"a cache just written does not read back: {place}"
-    return ArrayDataset(*arrays, ids, items)
+    return ArrayDataset(*arrays, ids, items, content=place.name)
 
 
 def cache_key(ids: Sequence[str], prints: Sequence[bytes], size: int) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from seglab.atomic import replacing
 from seglab.data.sample import IGNORE
 
 _GAP, _BAND, _FRAME = 6, 18, 3
@@ -69,7 +70,8 @@ def save_grid(
         pen.text((_GAP, top + cell + 3), _fit(text, font, room), fill=_MARK if is_marked else _INK, font=font)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    page.save(path)
+    with replacing(path) as temporary:
+        page.save(temporary, format=Image.registered_extensions()[path.suffix.lower()])
     return path
 
 

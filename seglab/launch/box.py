@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from seglab.launch.work import Outcome, Work, is_held
-from seglab.run import write_atomic
+from seglab.atomic import write_atomic
+from seglab.launch.work import Outcome, Work
+from seglab.lock import is_held
 
 ATTENDED = "runner.lock"
 """File beside the boxes that the runner holds locked as long as it lives."""

@@ -15,7 +15,7 @@ from typing import Any
 from submitit.local.local import LOCAL_REQUEUE_RETURN_CODE
 from submitit.local.local import Controller as SubmititController
 
-from seglab.run import write_atomic
+from seglab.atomic import write_atomic
 
 
 class Controller(SubmititController):

@@ -23,13 +23,13 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.helpers import clean_env
 from submitit.slurm.slurm import SlurmExecutor
 
+from seglab.atomic import write_atomic
 from seglab.cli import Stopped
 from seglab.launch.board import Board
 from seglab.launch.box import Box
 from seglab.launch.local import python_path
 from seglab.launch.work import BUSY, Outcome, Work
 from seglab.launch.worker import Worker
-from seglab.run import write_atomic
 from seglab.signals import StopRequest
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from seglab.run import write_atomic
+from seglab.atomic import write_atomic
 
 log = logging.getLogger(__name__)
 

@@ -5,11 +5,13 @@ One runnable line: ``python -c "from seglab.launch.work import is_locked; print(
 
 from __future__ import annotations
 
-import fcntl
 from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import OmegaConf
+
+from seglab.faults import MachineFault
+from seglab.lock import is_held
 
 BUSY = "busy"
 """State of a work that another process holds; it never leaves the engine, which looks again later."""
@@ -78,7 +80,7 @@ def work(item: Work, *, again: bool = False) -> Outcome:
     except (ValueError, OSError) as error:
         if LOCKED in str(error):  # it was taken between the look and the training
             return Outcome(item.key, BUSY, LOCKED)
-        return Outcome(item.key, "failed", one_line(error))
+        return Outcome(item.key, "failed", one_line(error), transient=isinstance(error, MachineFault))
     except Exception as error:
         return Outcome(item.key, "failed", f"{one_line(error)} (see {item.folder}/FAILED)", transient=True)
     return Outcome(item.key, "done")
@@ -95,15 +97,3 @@ def one_line(error: BaseException) -> str:
 def is_locked(folder: str | Path) -> bool:
     """Whether some process works on a run folder right now; the folder is left as it is."""
     return is_held(Path(folder) / ".lock")
-
-
-def is_held(path: Path) -> bool:
-    """Whether some process holds the lock of a file."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False

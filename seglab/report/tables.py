@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from seglab.atomic import write_atomic
 from seglab.report.csvfile import csv_text
 from seglab.report.latex import latex_text
 from seglab.report.markdown import markdown_text
-from seglab.run import write_atomic
 from seglab.tables.claims import BoardLine
 from seglab.tables.values import TableValues
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from seglab.atomic import write_atomic
 from seglab.config import compose
-from seglab.run import Run, write_atomic
+from seglab.run import Run
 
 
 def test_a_run_that_was_finished_meanwhile_is_not_done_again(tiny, monkeypatch) -> None:
