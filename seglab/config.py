@@ -51,6 +51,10 @@ def compose(command: str, overrides: list[str] | None = None) -> DictConfig:
     from seglab.explain import explain
 
     overrides = list(overrides or [])
+    for override in overrides:
+        # Composing must not import anything: hydra.searchpath=[pkg://...] would. The command line has its own way.
+        if override.lstrip("+~ \t").startswith("hydra"):
+            raise ValueError(f"{override}: Hydra's own settings belong on the command line")
     outer = get_gh_backup()  # a command line that is running, perhaps
     GlobalHydra.instance().clear()
     try:
@@ -58,6 +62,8 @@ def compose(command: str, overrides: list[str] | None = None) -> DictConfig:
             cfg = hydra_compose(command, overrides, return_hydra_config=True)
     except HydraException as error:
         raise ValueError(explain(error, command)) from error
+    except RecursionError as error:
+        raise ValueError("an override refers to itself or is nested too deep") from error
     finally:
         restore_gh_from_backup(outer)
     choices, given = dict(cfg.hydra.runtime.choices), list(cfg.hydra.overrides.task)
@@ -78,6 +84,9 @@ def finalise(cfg: DictConfig, choices: Mapping[str, str | None], overrides: list
         ValueError: unknown key, forbidden or unknown ``_target_``, or a value outside its range.
     """
     check_added_keys(cfg, choices, overrides)
+    for group, option in choices.items():
+        if option is not None and group in cfg and (not OmegaConf.is_dict(cfg[group]) or cfg[group] is None):
+            raise ValueError(f"{group}={cfg[group]}: expected one of the options of {group}, changed key by key")
     cfg.name = "-".join(str(choices[group]) for group in ("data", "model", "loss") if group in choices)
     if "typed" in cfg:
         cfg.typed = [override.split("=")[0].lstrip("+") for override in overrides]
@@ -85,7 +94,12 @@ def finalise(cfg: DictConfig, choices: Mapping[str, str | None], overrides: list
     check_targets(cfg)
     if OmegaConf.select(cfg, "init.run"):
         # However it was typed, it is one experiment: identity() looks at the folder's name.
-        cfg.init.run = str(Run.find(cfg.init.run, cfg.runtime.outputs).path)
+        wanted = cfg.init.run
+        if not isinstance(wanted, str | int) or isinstance(wanted, bool):
+            raise ValueError(
+                f"init.run={wanted}: expected a run's folder, name or id; quote an id: init.run=\"'12e4567890'\""
+            )
+        cfg.init.run = str(Run.find(str(wanted), cfg.runtime.outputs).path)
     return cfg
 
 
@@ -116,8 +130,8 @@ def check_values(cfg: DictConfig) -> None:
         ValueError: naming the key, its value and what is expected.
     """
     for key, (fits, expected) in RULES.items():
-        value = OmegaConf.select(cfg, key)
-        if value is not None and not fits(value):
+        value = OmegaConf.select(cfg, key, default=ABSENT)
+        if value is not ABSENT and (value is not None or key in NEVER_NULL) and not fits(value):
             raise ValueError(f"{key}={value}: expected {expected}")
 
 
@@ -129,17 +143,26 @@ def _number(fits: Callable[[float], bool], expected: str) -> tuple[Callable[[Any
     return lambda v: isinstance(v, int | float) and not isinstance(v, bool) and fits(v), expected
 
 
+def _text() -> tuple[Callable[[Any], bool], str]:
+    return lambda v: isinstance(v, str) and "\0" not in v, "text"
+
+
 def _one_of(*offered: str | bool) -> tuple[Callable[[Any], bool], str]:
     return lambda v: v in offered, f"one of {', '.join(map(str, offered))}"
 
 
+ABSENT = object()
+NEVER_NULL = frozenset({"seed", "batch_size", "accumulate", "val", "data.size", "noise.rate", "runtime.outputs"})
+"""Keys for which null says nothing."""
 RULES = {
     "seed": _whole(0),
     "batch_size": _whole(1),
     "accumulate": _whole(1),
     "val": _number(lambda v: 0 <= v < 1, "a share of the training images, 0 <= val < 1"),
+    "noise.rate": _number(lambda v: 0 <= v <= 1, "a share of the training masks, 0 <= rate <= 1"),
     "count": _whole(1),
     "render": _one_of(True, False),
+    "json": _one_of(True, False),
     "status": _one_of(True, False),
     "data.size": _whole(1),
     "model.channels": _whole(2),
@@ -148,7 +171,12 @@ RULES = {
     "eval.batch_size": _whole(1),
     "eval.every": _whole(1),
     "eval.samples": _whole(0),
+    "runtime.data_root": _text(),
+    "runtime.outputs": _text(),
     "runtime.precision": _one_of("fp32", "bf16", "fp16"),
+    "runtime.sync_batchnorm": _one_of(True, False),
+    "runtime.audit": _one_of(True, False),
+    "runtime.allow_drift": _one_of(True, False),
     "runtime.workers": _whole(0),
     "runtime.threads": _whole(1),
     "runtime.save_minutes": _number(lambda v: v >= 0, "a number of minutes, 0 or more"),

@@ -26,8 +26,15 @@ ALLOWED_MODULES = (
 )
 """Modules whose callables a config may name."""
 
+DEEPEST = 40
+"""Nodes inside nodes that a config may have."""
+
 LOADERS = frozenset({"from_pretrained", "load_state_dict_from_url", "load"})
 """Names inside those modules that read files of a kind that can carry code."""
+
+
+SWITCHES = frozenset({"_args_", "_convert_", "_recursive_"})
+"""Keys by which Hydra would build a node in another way than it was checked."""
 
 
 def check_targets(cfg: DictConfig) -> None:
@@ -38,22 +45,38 @@ def check_targets(cfg: DictConfig) -> None:
     """
     for path, node in _targets(cfg, ""):
         target = locate(node._target_, key=f"{path}._target_")
+        partial = node.get("_partial_", False)
+        if not isinstance(partial, bool):
+            raise ValueError(f"{path}._partial_={partial}: expected true or false")
         keys = {str(k) for k in node if str(k) not in ("_target_", "_partial_")}
-        _check_signature(target, keys, path, partial=bool(node.get("_partial_", False)))
+        _check_signature(target, keys, path, partial=partial)
 
 
-def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
-    if isinstance(node, DictConfig):
-        if "_target_" in node:
-            yield path, node
-        children = [(str(k), node._get_node(k)) for k in node]
-    elif isinstance(node, ListConfig):
-        children = [(str(i), node._get_node(i)) for i in range(len(node))]
-    else:
+def _targets(node: Any, path: str, depth: int = 0) -> Iterator[tuple[str, DictConfig]]:
+    """Every node with a ``_target_``, those included that an interpolation leads to.
+
+    Raises:
+        ValueError: an interpolation makes a node, as ``${oc.create:...}`` does: nobody could have looked at it before.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"{path[:60]}: a value that contains itself, or is nested more than {DEEPEST} deep")
+    if not isinstance(node, DictConfig | ListConfig) or node._is_none():
         return
-    for key, child in children:
-        if isinstance(child, DictConfig | ListConfig) and not child._is_none() and not child._is_interpolation():
-            yield from _targets(child, f"{path}.{key}" if path else key)
+    if isinstance(node, DictConfig) and "_target_" in node:
+        yield path, node
+    keys = node if isinstance(node, DictConfig) else range(len(node))
+    for key, child in [(key, node._get_node(key)) for key in keys]:
+        below = f"{path}.{key}" if path else str(key)
+        if child._is_interpolation():
+            text, child = str(child._value()), child._maybe_dereference_node()
+            if child is None:
+                continue  # it has no value; whoever reads it says so
+            whole = isinstance(child, DictConfig | ListConfig)
+            if (whole and ":" in text) or isinstance(child._value(), dict | list) > whole:
+                raise ValueError(f"{below}={text}: an interpolation that makes a node, which a config may not hold")
+            if not whole and "${" in str(child._value()):
+                raise ValueError(f"{below}={text}: an interpolation whose value is one again is not followed")
+        yield from _targets(child, below, depth + 1)
 
 
 def locate(target: str, *, key: str) -> Any:
@@ -67,6 +90,8 @@ def locate(target: str, *, key: str) -> Any:
         ValueError: not allowed, or not found. The check is repeated on the module in which the object
             was really defined, so an alias such as ``seglab.cli.os.system`` gains nothing.
     """
+    if not isinstance(target, str):
+        raise ValueError(f"{key}={target}: expected the dotted name of a class or function")
     allowed = (*ALLOWED_MODULES, *plugin_modules(os.environ.get("SEGLAB_ALLOW", "")))
     try:
         return _find(target, allowed)
@@ -104,11 +129,14 @@ def plugin_modules(listed: str) -> tuple[str, ...]:
 
 
 def _check_signature(target: Any, keys: set[str], path: str, *, partial: bool) -> None:
-    parameters = inspect.signature(target).parameters
+    try:
+        parameters = inspect.signature(target).parameters
+    except (ValueError, TypeError) as error:  # a function of a compiled module does not tell
+        raise ValueError(f"{path}._target_: what it takes is not known ({error})") from error
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for key in sorted(keys - set(known)):
-        if not open_ended:
+        if not open_ended or key in SWITCHES:
             raise ValueError(f"unknown key '{path}.{key}'{nearest(key, known, path)}")
     missing = [n for n in known if parameters[n].default is inspect.Parameter.empty and n not in keys]
     if missing and not partial:
@@ -124,10 +152,16 @@ def instantiate(node: DictConfig, *args: Any, **kwargs: Any) -> Any:
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate as hydra_instantiate
 
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        raise ValueError(f"{str(node)[:100]}: expected a node with _target_, which says what is to be built")
     for path, inner in _targets(node, "config"):
         locate(inner._target_, key=f"{path}._target_")
+        if not isinstance(inner.get("_partial_", False), bool) or SWITCHES & set(map(str, inner)):
+            raise ValueError(f"{path}: expected no {', '.join(sorted(SWITCHES))}, and _partial_ true or false")
     try:
         return hydra_instantiate(node, *args, **kwargs, _convert_="all")
+    except TypeError as error:  # Hydra's own; those of constructors come wrapped
+        raise ValueError(f"{node._get_full_key(None)}: {error}") from error
     except InstantiationException as error:
         if isinstance(error.__cause__, ValueError):
             raise error.__cause__ from None

@@ -104,6 +104,7 @@ def failures_told(cfg: DictConfig, run: Run) -> Iterator[None]:
 def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     """Everything between a started run folder and a finished one, in every process."""
     from seglab import checkpoint
+    from seglab.audit.first import audit_before_training
     from seglab.data.build import check_test_sets, training_data
     from seglab.environment import environment
     from seglab.evaluator import Evaluator
@@ -114,6 +115,9 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
 
     started = time.perf_counter()
     check_test_sets(cfg)
+    with distributed.main_first():
+        if distributed.is_main():
+            audit_before_training(cfg)
     data = training_data(cfg)
     model = build_model(cfg, device)
     check_inputs(cfg, model, data.train)

@@ -19,20 +19,38 @@ VERSION = 1
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """File types read, in any case."""
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
+"""Content read, whatever the suffix says. Of the others that Pillow knows, some start programs (EPS)."""
 
 
 def _open(path: Path, what: str) -> Image.Image:
     try:
-        image = Image.open(path)
+        image = Image.open(path, formats=FORMATS)
         image.load()
-    except _BROKEN as error:
+        if not image.width or not image.height:
+            raise ValueError("it has no pixels")
+        if image.format == "PNG":
+            _check_png(path.read_bytes())
+        if what == "image":
+            image = ImageOps.exif_transpose(image)
+    except Exception as error:  # the decoders have a dozen types for damage, none of which names the file
         size = f"{path.stat().st_size} bytes" if path.is_file() else "no such file"
         raise ValueError(
             f"{what} '{path}' cannot be read ({size}; {error}): expected a whole JPEG, PNG, BMP, WebP or TIFF file; "
             "fetch it again, or take it out of the folder or list"
         ) from error
     return image
+
+
+def _check_png(content: bytes) -> None:
+    """Compare the checksums of a PNG file: Pillow passes over those of the pixels, and a flipped bit with them."""
+    view, at, kind = memoryview(content), 8, b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", view, at)
+        (expected,) = struct.unpack_from(">I", view, at + 8 + length)
+        if zlib.crc32(view[at + 4 : at + 8 + length]) != expected:
+            raise ValueError(f"its part {kind!r} is damaged, the checksum differs")
+        at += 12 + length
 
 
 def read_image(path: Path | str) -> np.ndarray:
@@ -44,13 +62,16 @@ def read_image(path: Path | str) -> np.ndarray:
     Raises:
         ValueError: the file is missing, empty, truncated, too large or no image.
     """
-    image = ImageOps.exif_transpose(_open(Path(path), "image"))
+    image = _open(Path(path), "image")
     if image.mode.startswith("I"):
         grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8
         return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
     if image.mode == "F":
         raise ValueError(f"image '{path}' holds floating-point values: expected 8 or 16 bits a channel")
-    return np.array(image.convert("RGB"))
+    try:
+        return np.array(image.convert("RGB"))
+    except ValueError as error:
+        raise ValueError(f"image '{path}' has mode {image.mode}: expected grey, RGB, CMYK or a palette") from error
 
 
 def read_mask(
@@ -85,6 +106,11 @@ def read_mask(
                 f"mask '{path}' has no grey value above 1 of {top}: its values are labels, not grades; set "
                 "data.source.threshold=null"
             )
+        if top == 65535 and 0 < grey.max() <= 255:
+            raise ValueError(
+                f"mask '{path}' has no grey value above {grey.max()} of 65535: grades of 8 bits in a file of more; "
+                "expected values up to 65535, or a file of 8 bits"
+            )
         return (grey >= threshold * top).astype(np.uint8)
     found = np.unique(grey)
     if len(found) > 2 or (len(found) == 2 and found[0] != 0) or found[-1] not in (0, 1, 255, 65535):
@@ -118,7 +144,8 @@ def _mapped(raw: np.ndarray, path: Path | str, values: Mapping[int, int]) -> np.
     for value, label in values.items():
         table[int(value)], known[int(value)] = int(label), True
     raw = raw.astype(np.int64)
-    odd = np.unique(raw[~known[raw]])
+    inside = np.clip(raw, 0, len(known) - 1)  # of 32 bits, values may lie anywhere
+    odd = np.unique(raw[(inside != raw) | ~known[inside]])
     if odd.size:
         raise ValueError(
             f"mask '{path}' has the values {odd[:8].tolist()}, which data.source.mask_values={dict(values)} does not "

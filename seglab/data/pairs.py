@@ -12,17 +12,16 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from seglab.data.filepair import FilePair
 from seglab.data.files import SUFFIXES
-from seglab.data.rng import permutation
+from seglab.data.pairing import PARTS, Fault, Layout, account
+from seglab.words import some
 
 log = logging.getLogger(__name__)
 
-PARTS = ("train", "test")
 STANDIN = ".standin.json"
 """File in every top folder of generated images, see :mod:`seglab.data.standin`."""
 
@@ -112,10 +111,7 @@ class Pairs:
         if part not in PARTS:
             raise ValueError(f"part={part!r}: expected 'train' or 'test'")
         if part not in self._found:
-            if isinstance(self.images, Mapping):
-                self._found[part] = self._scan_part(part)
-            else:
-                self._found.update(self._divide())
+            self._found.update(self._pairs_of(part))
             self._compare_counts(part)
         if not self._found[part]:
             what, use = ("training", "use it in eval.sets") if part == "train" else ("test", "train on it")
@@ -124,100 +120,62 @@ class Pairs:
             )
         return self._found[part]
 
-    def _scan_part(self, part: str) -> list[FilePair]:
-        if part not in self.images or part not in self.masks:
+    def layout(self) -> Layout:
+        """Where images and masks lie and how they are divided."""
+        return Layout(
+            self.images,
+            self.masks,
+            self.lists,
+            self.split,
+            self.split_seed,
+            self.folders,
+            self.types["image"],
+            self.types["mask"],
+        )
+
+    def _pairs_of(self, part: str) -> dict[str, list[FilePair]]:
+        apart = isinstance(self.images, Mapping)
+        if apart and (part not in self.images or part not in self.masks):
             raise self._error(f"no {part} part: expected data.source.images.{part} and data.source.masks.{part}")
-        pairs = self._scan(self.images[part], self.masks[part], None)
-        if not pairs:
-            raise self._error(f"the {part} part is empty: no image in {self.images[part]}")
-        return pairs
+        found = account(self.layout(), part)
+        for fault in found.faults:
+            self._refuse(fault)
+        return {
+            name: [FilePair(m.id, m.image, m.mask, self.threshold, self.mask_values) for m in matches]
+            for name, matches in found.parts.items()
+        }
 
-    def _divide(self) -> dict[str, list[FilePair]]:
-        names = {part: self._read_list(path) for part, path in self.lists.items() if path}
-        if len(names) == 2 and (both := [n for n in names["train"] if n in set(names["test"])]):
-            raise self._error(f"{_some(both)} in both {self.lists['train']} and {self.lists['test']}")
-        wanted = {n for stems in names.values() for n in stems} if len(names) == 2 and not self.folders else None
-        pairs = self._scan(self.images, self.masks, wanted)
-        if not pairs:
-            raise self._error(f"no image in {self.images}: expected files of type {', '.join(self.types['image'])}")
-        if names:
-            return self._by_lists(pairs, names)
-        if self.split in PARTS:
-            return {part: pairs if part == self.split else [] for part in PARTS}
-        first, second = map(int, str(self.split).split(":"))
-        order = permutation(len(pairs), self.split_seed, "split")
-        count = round(Fraction(first, first + second) * len(pairs))
-        parts = {"train": sorted(order[:count]), "test": sorted(order[count:])}
-        if not all(parts.values()):
-            raise self._error(f"data.source.split={self.split} of {len(pairs)} images leaves a part empty")
-        return {part: [pairs[i] for i in rows] for part, rows in parts.items()}
-
-    def _by_lists(self, pairs: list[FilePair], names: dict[str, list[str]]) -> dict[str, list[FilePair]]:
-        known = {pair.id: pair for pair in pairs}
-        parts: dict[str, list[FilePair]] = {}
-        for part, stems in names.items():
-            if gone := [n for n in stems if n not in known]:
-                raise self._error(f"{_some(gone)} listed in '{self.lists[part]}', but not in {self.images}")
-            parts[part] = [known[n] for n in stems]
-        for part in PARTS:
-            if part not in parts:
-                other = set(names["test" if part == "train" else "train"])
-                parts[part] = [pair for pair in pairs if pair.id not in other]
-        return parts
-
-    def _read_list(self, path: str) -> list[str]:
-        if not Path(path).is_file():
-            raise self._missing("list", path)
-        stems = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-        stems = [Path(s).stem if s.lower().endswith(SUFFIXES) else s for s in stems]
-        if not stems:
-            raise self._error(f"list '{path}' is empty: expected one stem a line")
-        if twice := sorted({s for s in stems if stems.count(s) > 1} if len(set(stems)) < len(stems) else []):
-            raise self._error(f"{_some(twice)} more than once in '{path}'")
-        return stems
-
-    def _scan(self, images: Any, masks: Any, wanted: set[str] | None) -> list[FilePair]:
-        """Match stems of image and mask folders; with ``wanted``, only those stems."""
-        pairs = []
-        for folder in self.folders or (None,):
-            photos = self._index("image", images, folder, wanted)
-            labels = self._index("mask", masks, folder, wanted)
-            bare, orphans = sorted(photos.keys() - labels.keys()), sorted(labels.keys() - photos.keys())
-            if bare and self.unmasked == "error":
-                raise self._error(
-                    f"{_some(bare)}: image without a mask of the same stem in {_in(masks, folder)}; add the masks, or "
-                    "data.source.unmasked=skip if they are not meant to have one"
-                )
-            if bare:
-                log.info("data=%s: %d images without a mask left out (unmasked=skip)", self.name, len(bare))
-            if orphans:
-                raise self._error(f"{_some(orphans)}: mask without an image of the same stem in {_in(images, folder)}")
-            prefix = f"{folder}_" if folder else ""
-            pairs += [
-                FilePair(prefix + stem, photos[stem], labels[stem], self.threshold, self.mask_values)
-                for stem in sorted(photos)
-                if stem in labels
-            ]
-        return pairs
-
-    def _index(self, kind: str, paths: Any, folder: str | None, wanted: set[str] | None) -> dict[str, Path]:
-        """Stem -> file of the known types in one or several folders."""
-        files: dict[str, Path] = {}
-        for place in _in(paths, folder):
-            if not Path(place).is_dir():
-                raise self._missing(f"{kind} folder", place)
-            for path in sorted(Path(place).iterdir()):
-                if path.suffix.lower() not in self.types[kind] or path.name.startswith("."):
-                    continue
-                if wanted is not None and path.stem not in wanted:
-                    continue
-                if path.stem in files:
-                    raise self._error(
-                        f"two {kind} files with the stem '{path.stem}': '{files[path.stem]}' and '{path}'; keep one, "
-                        f"or name the types, e.g. data.source.{kind}_types=[{path.suffix[1:].lower()}]"
-                    )
-                files[path.stem] = path
-        return files
+    def _refuse(self, fault: Fault) -> None:
+        """Raise the error of a fault; images without a mask are passed over where they are not meant to have one."""
+        names, places = some(fault.names), list(fault.places)
+        if fault.kind == "folder":
+            raise self.missing(f"{fault.what} folder", places[0])
+        if fault.kind == "list missing":
+            raise self.missing("list", places[0])
+        if fault.kind == "bare" and self.unmasked == "skip":
+            log.info("data=%s: %d images without a mask left out (unmasked=skip)", self.name, len(fault.names))
+            return
+        if fault.kind == "double":
+            suffix = Path(places[1]).suffix[1:].lower()
+            raise self._error(
+                f"two {fault.what} files with the stem '{fault.names[0]}': '{places[0]}' and '{places[1]}'; keep one, "
+                f"or name the types, e.g. data.source.{fault.what}_types=[{suffix}]"
+            )
+        types = ", ".join(self.types["image"])
+        empty = f"no image in {self.images}: expected files of type {types}"
+        if fault.kind == "empty" and fault.what:
+            empty = f"the {fault.what} part is empty: no image in {self.images[fault.what]}"
+        messages = {
+            "list": fault.what,
+            "both": f"{names} in both {' and '.join(places)}",
+            "bare": f"{names}: image without a mask of the same stem in {places}; add the masks, or "
+            "data.source.unmasked=skip if they are not meant to have one",
+            "orphan": f"{names}: mask without an image of the same stem in {places}",
+            "empty": empty,
+            "absent": f"{names} listed in '{' '.join(places)}', but not in {self.images}",
+            "split": f"data.source.split={self.split} of {fault.what} images leaves a part empty",
+        }
+        raise self._error(messages[fault.kind])
 
     def _compare_counts(self, part: str) -> None:
         if self._found[part] and any((folder / STANDIN).is_file() for folder in self._found[part][0].image.parents):
@@ -229,7 +187,8 @@ class Pairs:
             if key in counts and counts[key] != count:
                 log.warning("data=%s: %d %s images found, %d expected", self.name, count, key, counts[key])
 
-    def _missing(self, what: str, path: Any) -> DataMissing:
+    def missing(self, what: str, path: Any) -> DataMissing:
+        """The error for a folder or list that is not there; says what is expected where."""
         layout = " ".join(str(self.about.get("layout", "")).split())
         message = f"{what} '{path}' not found"
         if layout:
@@ -249,15 +208,3 @@ def _suffixes(types: Sequence[str] | None) -> tuple[str, ...]:
     if odd := [s for s in suffixes if s not in SUFFIXES]:
         raise ValueError(f"data.source.image_types/mask_types: {', '.join(odd)}: expected {', '.join(SUFFIXES)}")
     return suffixes
-
-
-def _in(paths: Any, folder: str | None) -> list[str]:
-    many = [paths] if isinstance(paths, str | Path) else list(paths)
-    return [str(p).replace("{folder}", folder) if folder else str(p) for p in many]
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first five names and the count."""
-    return (
-        f"{len(names)} name{'s' if len(names) > 1 else ''} ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
-    )

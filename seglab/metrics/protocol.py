@@ -33,9 +33,9 @@ class Protocol:
             all-zero one by ``max``.
         mae_normalise: the same for the mean absolute error.
         mask_above: a grey value 0..255 of a mask file is object if it lies above this number.
-        adaptive: rule of the object B behind ``precision_adaptive``, ``recall_adaptive``, ``e_measure_adaptive``
-            and ``mae_binary``: ``literal`` is map > 2 mean, ``capped`` is map >= min(2 mean, 1).
-            Both F-measures are always given, as ``fbeta_adaptive`` and ``fbeta_adaptive_capped``.
+        adaptive: rule of the object B behind ``fbeta_adaptive``, ``precision_adaptive``, ``recall_adaptive``,
+            ``e_measure_adaptive`` and ``mae_binary``: ``literal`` is map > 2 mean, ``capped`` is
+            map >= min(2 mean, 1). ``fbeta_adaptive_capped`` is always by the capped rule.
         fixed: threshold of ``fbeta_fixed``, ``jaccard`` and the pooled metrics, in [0, 1): map > fixed is object.
             0.5 is the argmax of two channels if the map is not stretched.
         beta2: weight of precision in F, above 0 (CAS section 4.2: 0.3).
@@ -101,7 +101,7 @@ class Protocol:
         """
         if grey_HW.dtype != np.uint8:
             raise ValueError(f"mask of type {grey_HW.dtype}: expected grey values, uint8 0..255")
-        return grey_HW > self.mask_above
+        return grey_HW > np.uint8(self.mask_above)  # of whole numbers those above 127.5 are those above 127
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, to be stored beside the numbers."""

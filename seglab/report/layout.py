@@ -228,10 +228,16 @@ def _marks(values: TableValues, column: Column, own: int, theirs: int) -> dict[s
     ours = {name: round(c.mean, own) for name, c in cells.items() if c.mean is not None}
     # The published numbers of an extra row repeat those of the paper's row.
     paper = {n: round(c.published, theirs) for n, c in cells.items() if c.published is not None and n not in extra}
-    return {"ours": _rank(ours, column.better), "published": _rank(paper, column.better)}
+    return {"ours": rank(ours, column.better), "published": rank(paper, column.better)}
 
 
-def _rank(numbers: dict[str, float], better: str) -> dict[str, str]:
+def rank(numbers: dict[str, float], better: str) -> dict[str, str]:
+    """Row -> ``best`` or ``second``, of two numbers or more; equal numbers share a place.
+
+    Args:
+        numbers: row -> number as it is shown.
+        better: ``higher`` or ``lower``.
+    """
     finite = {name: number for name, number in numbers.items() if math.isfinite(number)}
     order = sorted(set(finite.values()), reverse=better == "higher")[:2]
     if len(finite) < 2:

@@ -26,22 +26,22 @@ def markdown_text(values: TableValues, claims_board: Sequence[BoardLine], folder
     spec, layout = values.spec, lay_out(values)
     lead, *rest = scale_sentences(values)
     mark = "" if values.scale == "paper" else "**"
-    parts = [f"# {spec.id}: {_escape(joined([spec.title]))}", f"{mark}{_escape(joined([lead, *rest]))}{mark}"]
+    parts = [f"# {spec.id}: {escape(joined([spec.title]))}", f"{mark}{escape(joined([lead, *rest]))}{mark}"]
     if layout.columns:
-        parts.append(_escape(reading(values)))
+        parts.append(escape(reading(values)))
         for title, positions in layout.blocks:
             parts += [f"## {title}"] if title else []
             parts.append(_table(layout, positions))
-        parts += ["\n\n".join(f"† {_escape(m)}" for m in layout.misprints)] if layout.misprints else []
-        parts += ["\n".join(f"[^{i}]: {_escape(joined([n]))}" for i, n in enumerate(layout.notes, 1))]
+        parts += ["\n\n".join(f"† {escape(m)}" for m in layout.misprints)] if layout.misprints else []
+        parts += ["\n".join(f"[^{i}]: {escape(joined([n]))}" for i, n in enumerate(layout.notes, 1))]
     parts += _figures(folder, figures)
     parts += _claims(values, claims_board)
-    parts += ["## Protocol", f"Of the paper ({_escape(joined([spec.source]))}): {_escape(joined([spec.protocol]))}"]
+    parts += ["## Protocol", f"Of the paper ({escape(joined([spec.source]))}): {escape(joined([spec.protocol]))}"]
     if values.columns:
         protocols = list(dict.fromkeys(c.protocol for c in values.columns))
         parts.append(f"Ours are measured by `eval/protocol={'`, `'.join(protocols)}`; see `conf/eval/protocol`.")
     if spec.notes:
-        parts += ["## Notes", "\n".join(f"- {_escape(joined([note]))}" for note in spec.notes)]
+        parts += ["## Notes", "\n".join(f"- {escape(joined([note]))}" for note in spec.notes)]
     parts += _runs(values)
     command = values.command or f"python -m seglab.table table={spec.id} scale={values.scale}"
     parts += ["## Made by", f"```\n{command}\n```", f"Code: {values.code or 'unknown, outside a checkout'}."]
@@ -50,7 +50,7 @@ def markdown_text(values: TableValues, claims_board: Sequence[BoardLine], folder
 
 def _table(layout: Layout, positions: Sequence[int]) -> str:
     columns = [layout.columns[i] for i in positions]
-    rows = [["row", "", *(f"{_escape(heading(c))} {arrow(c)}" for c in columns)]]
+    rows = [["row", "", *(f"{escape(heading(c))} {arrow(c)}" for c in columns)]]
     for group in layout.groups:
         rows += [_line(line, positions) for line in group]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -62,8 +62,8 @@ def _table(layout: Layout, positions: Sequence[int]) -> str:
 
 
 def _line(line: Line, positions: Sequence[int]) -> list[str]:
-    label = _escape(line.label) + (f"[^{line.note}]" if line.note else "")
-    return [_escape(line.row), label, *(_cell(line.cells[i]) for i in positions)]
+    label = escape(line.label) + (f"[^{line.note}]" if line.note else "")
+    return [escape(line.row), label, *(_cell(line.cells[i]) for i in positions)]
 
 
 def _cell(text: Text) -> str:
@@ -79,14 +79,14 @@ def _claims(values: TableValues, board: Sequence[BoardLine]) -> list[str]:
         return []
     lines = ["| claim | in the paper's own numbers | ours (" + values.scale + ") |", "|---|---|---|"]
     for line in board:
-        lines.append(f"| {_escape(joined([line.text]))} | {_verdict(line.published)} | {_verdict(line.ours)} |")
+        lines.append(f"| {escape(joined([line.text]))} | {_verdict(line.published)} | {_verdict(line.ours)} |")
     return ["## Claims", "\n".join(lines)]
 
 
 def _verdict(verdict: Verdict) -> str:
     if verdict.state == "text":
-        return _escape(verdict.detail)
-    return f"**{verdict.state}**: {_escape(verdict.detail)}"
+        return escape(verdict.detail)
+    return f"**{verdict.state}**: {escape(verdict.detail)}"
 
 
 def _figures(folder: Path, figures: Sequence[Path]) -> list[str]:
@@ -98,7 +98,7 @@ def _figures(folder: Path, figures: Sequence[Path]) -> list[str]:
         order = sorted(paths, key=lambda p: PICTURES.index(p.suffix) if p.suffix in PICTURES else len(PICTURES))
         links = [Path(os.path.relpath(p, folder)).as_posix().replace(" ", "%20") for p in order]
         others = ", ".join(f"[{p.suffix[1:]}]({link})" for p, link in zip(order[1:], links[1:], strict=True))
-        parts.append(f"![{_escape(stem.name)}]({links[0]})" + (f"\n\n{stem.name} as {others}" if others else ""))
+        parts.append(f"![{escape(stem.name)}]({links[0]})" + (f"\n\n{stem.name} as {others}" if others else ""))
     return parts
 
 
@@ -109,13 +109,13 @@ def _runs(values: TableValues) -> list[str]:
     for run in values.runs:
         commit = (run.commit or "unknown")[:10] + (" (dirty)" if run.dirty else "")
         seconds = "" if run.seconds is None else f"{run.seconds:.0f}"
-        cells = (_escape(run.row), str(run.seed), f"`{run.id}`", commit, _escape(run.device), seconds)
+        cells = (escape(run.row), str(run.seed), f"`{run.id}`", commit, escape(run.device), seconds)
         lines.append(f"| {' | '.join(cells)} |")
     dirty = ["dirty: the code had changes that were not committed."] if any(run.dirty for run in values.runs) else []
     return [f"## Runs ({values.scale})", "\n".join(lines), *dirty]
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Keep Markdown from reading signs of the paper as its own; underscores inside words mean nothing to it."""
     text = re.sub(r"([\\|*<`])", r"\\\1", text)
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)

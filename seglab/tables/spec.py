@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -167,9 +168,16 @@ def parse_table(content: dict[str, Any], where: str) -> TableSpec:
     Raises:
         ValueError: naming the file and the key.
     """
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{where}: expected keys and values, found {type(content).__name__}")
+    for key in ("columns", "rows", "claims"):
+        if not isinstance(content.get(key) or [], list):
+            raise ValueError(f"{where}: {key}={content[key]!r}: expected a list")
     columns = tuple(_build(Column, c, f"{where}: columns[{i}]") for i, c in enumerate(content.get("columns") or []))
     columns = tuple(replace(c, paper_name=c.paper_name or c.name) for c in columns)
     misprints = content.get("misprints") or {}
+    if not isinstance(misprints, Mapping) or not all(isinstance(inner, Mapping) for inner in misprints.values()):
+        raise ValueError(f"{where}: misprints={misprints}: expected rows, each with columns and numbers")
     content = {key: value for key, value in content.items() if key != "misprints"}
     rows = []
     for i, raw in enumerate(content.get("rows") or []):
@@ -178,7 +186,7 @@ def parse_table(content: dict[str, Any], where: str) -> TableSpec:
     claims = [_build(Claim, c, f"{where}: claims[{i}]") for i, c in enumerate(content.get("claims") or [])]
     for name in misprints:
         if name not in [row.name for row in rows]:
-            raise ValueError(f"{where}: misprints: no row '{name}'{nearest(name, [row.name for row in rows])}")
+            raise ValueError(f"{where}: misprints: no row '{name}'{nearest(str(name), [row.name for row in rows])}")
     parts = {"columns": columns, "rows": tuple(rows), "claims": tuple(claims)}
     spec = _build(TableSpec, {**content, **parts}, where)
     _check(spec, where)
@@ -189,7 +197,9 @@ def _with_misprints(row: Row, columns: Sequence[Column], corrected: Mapping[str,
     names = [c.name for c in columns]
     for name in corrected:
         if name not in names:
-            raise ValueError(f"{where}: misprints of '{row.name}': no column '{name}'{nearest(name, names)}")
+            raise ValueError(f"{where}: misprints of '{row.name}': no column '{name}'{nearest(str(name), names)}")
+        if not _fits(corrected[name], float | None):
+            raise ValueError(f"{where}: misprints of '{row.name}': {name}={corrected[name]!r}: expected a number")
     values = tuple(corrected.get(n, v) for n, v in zip(names, row.values, strict=False))
     return replace(row, printed=row.values, values=values if len(row.values) == len(names) else row.values)
 
@@ -201,15 +211,36 @@ def _build(cls: type, content: Any, where: str) -> Any:
     for key in content:
         if key not in known:
             raise ValueError(f"{where}: unknown key '{key}'{nearest(str(key), known)}")
-    arguments = {}
+    arguments, hints = {}, get_type_hints(cls)
     for key, value in content.items():
         if value is None:
             continue
         arguments[key] = tuple(value) if isinstance(value, list) else value
+        if not _fits(arguments[key], hints[key]):
+            raise ValueError(f"{where}: {key}={value!r}: expected {_in_words(hints[key])}")
     try:
         return cls(**arguments)
     except TypeError as error:
         raise ValueError(f"{where}: {str(error).split('__init__() ')[-1]}") from error
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value is of the kind a field holds."""
+    if (origin := get_origin(hint)) is tuple:
+        return isinstance(value, tuple) and all(_fits(inner, get_args(hint)[0]) for inner in value)
+    if origin in (Union, UnionType):
+        return any(_fits(value, option) for option in get_args(hint))
+    if hint in (int, float):
+        return isinstance(value, int | hint) and not isinstance(value, bool)
+    return isinstance(value, origin or hint)
+
+
+def _in_words(hint: Any) -> str:
+    known = {tuple: "a list", str: "text", int: "a whole number", float: "a number", Mapping: "keys and values"}
+    options = [o for o in get_args(hint) if o is not type(None)] if get_origin(hint) in (Union, UnionType) else [hint]
+    kind = get_origin(options[0]) or options[0]
+    inner = f" of {_in_words(get_args(options[0])[0])}" if kind is tuple else ""
+    return known.get(kind, "keys and values" if issubclass(kind, Mapping) else kind.__name__) + inner
 
 
 def _check(spec: TableSpec, where: str) -> None:
@@ -226,7 +257,7 @@ def _check(spec: TableSpec, where: str) -> None:
     scales = sorted(path.stem for path in (conf_dir() / "scale").glob("*.yaml"))
     for scale in spec.scales or {}:
         if scale not in scales:
-            raise ValueError(f"{where}: scales.{scale}: no such scale{nearest(scale, scales)}")
+            raise ValueError(f"{where}: scales.{scale}: no such scale{nearest(str(scale), scales)}")
     for figure in spec.figures:
         if not isinstance(figure, Mapping) or not re.fullmatch(r"[A-Za-z0-9_]+", str(figure.get("name", ""))):
             raise ValueError(

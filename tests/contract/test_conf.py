@@ -14,11 +14,12 @@ from seglab.explain import groups
 from seglab.identity import identity
 from seglab.targets import instantiate
 
+OF_OTHER_COMMANDS = ("runtime", "table", "scale", "launch", "download", "listing", "protocol")
 OPTIONS = [
     (group, path.stem)
     for group in groups()
     for path in sorted((conf_dir() / group).glob("*.yaml"))
-    if not path.stem.startswith("_") and group not in ("runtime", "table", "scale", "launch")
+    if not path.stem.startswith("_") and group not in OF_OTHER_COMMANDS
 ]
 TABLE_OPTIONS = [(g, p.stem) for g in ("scale", "launch") for p in sorted((conf_dir() / g).glob("*.yaml"))]
 NEEDED = {("data", "pairs"): ["data.images=a", "data.masks=b"]}

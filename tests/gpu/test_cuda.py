@@ -33,3 +33,15 @@ def test_training_on_the_device(tiny, precision: str) -> None:
     folder = train(compose("train", [*settings, "runtime.device=cuda", f"runtime.precision={precision}"]))
     metrics = json.loads((folder / "eval" / "shapes-cas.json").read_text())["metrics"]
     assert 0 <= metrics["mae"] <= 1
+
+
+def test_out_of_memory_names_batch_and_size(tiny) -> None:
+    """The device lends this process next to nothing."""
+    settings = [*[a for a in tiny if "device" not in a], "runtime.device=cuda", "data.size=256", "batch_size=16"]
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-4)
+    try:
+        with pytest.raises(ValueError, match=r"out of memory with batch_size=16, .*data\.size=256: try accumulate=2"):
+            train(compose("train", settings))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)

@@ -24,3 +24,15 @@ def test_readme_is_short_and_names_every_option() -> None:
     for group in ("data", "model", "loss", "noise", "init"):
         for path in (REPO / "conf" / group).glob("*.yaml"):
             assert path.stem.startswith("_") or f"`{path.stem}`" in text, f"{group}={path.stem}"
+
+
+def test_every_fault_of_the_table_names_a_test_that_is_there() -> None:
+    text = (REPO / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|") and not re.match(r"\|(---| fault )", line)]
+    named = [re.search(r"`(tests/[\w/]+\.py)(?:::(\w+))?` \|$", row) for row in rows]
+    assert all(named), [row for row, found in zip(rows, named, strict=True) if not found]
+    assert len(rows) >= 40
+    for found in named:
+        path, test = REPO / found[1], found[2]
+        assert path.is_file(), found[1]
+        assert re.search(rf"^def {test or 'test_.*'}\(", path.read_text(encoding="utf-8"), flags=re.MULTILINE), found[0]

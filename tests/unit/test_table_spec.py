@@ -56,7 +56,7 @@ def with_row(**row) -> dict:
         (with_row(kind="published"), "kind=published is not trained"),
         (with_row(starts_from="z"), "starts_from=z: no such row"),
         (with_row(starts_from="x"), "rows start from each other"),
-        (with_row(run="loss=ce"), "run=loss=ce: expected a list"),
+        (with_row(run="loss=ce"), "run=.loss=ce.: expected a list"),
         (
             changed(rows=[{**GOOD["rows"][0], "starts_from": "y"}, GOOD["rows"][1]]),
             "starts_from=y: that row is not trained",

@@ -81,16 +81,34 @@ def write_figure(
     Returns:
         ``<stem>-<name>.png`` and ``<stem>-<name>.svg``.
     """
+    lines = [line for text in (note, scale_line(context.values)) for line in wrapped(text, 150)]
+    return save_figure(context.stem.with_name(f"{context.stem.name}-{name}"), paint, height=height, lines=lines)
+
+
+def save_figure(
+    stem: Path, paint: Callable[[Figure], None], *, height: float, lines: Sequence[str], width: float = WIDTH
+) -> list[Path]:
+    """Paint a figure and write it as PNG and SVG; the same paint gives the same bytes.
+
+    Args:
+        stem: path of the files without suffix.
+        paint: fills an empty figure; the style holds while it runs.
+        height: inches.
+        lines: what is written below the figure.
+        width: inches.
+
+    Returns:
+        ``<stem>.png`` and ``<stem>.svg``.
+    """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a matplotlibrc of the user would change the bytes
         matplotlib.rcParams.update(_STYLE)
-        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
         paint(figure)
-        lines = [line for text in (note, scale_line(context.values)) for line in wrapped(text, 150)]
         figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=8.5, color="#4D4D4D", linespacing=1.4)
-        return [_save(figure, context.stem.with_name(f"{context.stem.name}-{name}.{end}")) for end in ("png", "svg")]
+        return [_save(figure, stem.with_name(f"{stem.name}.{end}")) for end in ("png", "svg")]
 
 
 def scale_line(values: TableValues) -> str:

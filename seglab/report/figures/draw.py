@@ -13,9 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from seglab.atomic import write_atomic
 from seglab.identity import identity, resolved
 from seglab.report.figures.context import FigureContext
-from seglab.run import Run, write_atomic
+from seglab.run import Run
 from seglab.tables.plan import Plan
 from seglab.tables.values import TableValues
 from seglab.targets import plugin_modules

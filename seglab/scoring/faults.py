@@ -1,0 +1,86 @@
+"""Faults of files, gathered over a whole data set and told at once: the first of each kind and how many there are.
+
+Example: ``faults = Faults(); faults.add(Fault("size", "a.png is 3x2")); faults.text()``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+SHOWN = 3
+"""Examples of a kind that are told."""
+
+KINDS = {
+    "duplicate": ("name used by several files of a folder", "keep one of them"),
+    "no mask": ("map without a mask", "add the mask, or missing=skip"),
+    "no map": ("mask without a map", "add the map, or missing=skip"),
+    "unreadable": ("file that cannot be read", "write it again: a whole PNG, JPEG, BMP, WebP or TIFF file"),
+    "colour": ("image in colour", "save one channel, or three equal ones"),
+    "labels": (
+        "label map where a saliency protocol expects grades or an object mask",
+        "label maps: protocol=regularized_paper protocol.classes=<number of classes>",
+    ),
+    "not labels": ("label outside the classes", "set protocol.classes, or save class indices and 255 for ignored"),
+    "size": ("map of another size than its mask", "resize=to_mask brings maps to the size of their masks"),
+    "nothing": ("mask without a pixel to score", "take it out, or look at what it holds"),
+    "other": ("file that cannot be scored", "see the message"),
+}
+"""Kind -> what it is, and the remedy."""
+
+
+class Fault(ValueError):
+    """What is wrong with one file.
+
+    Args:
+        kind: a key of :data:`KINDS`.
+        detail: the file and what was found in it.
+    """
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind, self.detail = kind, detail
+
+    def __reduce__(self) -> tuple:
+        """A fault crosses processes."""
+        return Fault, (self.kind, self.detail)
+
+
+class Faults:
+    """Faults so far; only the first few of each kind are kept, so memory does not grow."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.details: dict[str, list[str]] = {}
+
+    def add(self, fault: Fault) -> None:
+        """Count a fault."""
+        self.counts[fault.kind] = self.counts.get(fault.kind, 0) + 1
+        shown = self.details.setdefault(fault.kind, [])
+        if len(shown) < SHOWN:
+            shown.append(fault.detail)
+
+    def extend(self, faults: Iterable[Fault]) -> None:
+        """Count several."""
+        for fault in faults:
+            self.add(fault)
+
+    def check(self) -> None:
+        """Stop if there are any.
+
+        Raises:
+            ValueError: with all kinds, their numbers, the first of each, and the remedies.
+        """
+        if self.counts:
+            raise ValueError(self.text())
+
+    def text(self) -> str:
+        """The message."""
+        total = sum(self.counts.values())
+        lines = [f"{total} fault{'s' if total > 1 else ''} in the files; nothing was written:"]
+        for kind in (k for k in KINDS if k in self.counts):
+            what, remedy = KINDS[kind]
+            more = self.counts[kind] - len(self.details[kind])
+            lines.append(f"  {self.counts[kind]} x {what} ({remedy}):")
+            lines += [f"    {detail}" for detail in self.details[kind]]
+            lines += [f"    ... and {more} more"] if more else []
+        return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""The score command's numbers against published ones and against PySODMetrics."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from seglab.config import compose, conf_dir
+from seglab.score import score
+
+
+@pytest.mark.parametrize("option", [p.stem for p in sorted((conf_dir() / "protocol").glob("*.yaml"))])
+def test_protocols_of_both_commands_are_the_same(option: str) -> None:
+    """A protocol of the same name means the same in ``score`` and in ``evaluate``; cas_paper is cas."""
+    cfg = compose("score", ["pred=a", "gt=b", f"protocol={option}"])
+    assert cfg.protocol.name == option
+    assert cfg.columns
+    other = conf_dir() / "eval" / "protocol" / f"{'cas' if option == 'cas_paper' else option}.yaml"
+    if other.is_file():
+        theirs = OmegaConf.to_container(OmegaConf.load(other))
+        ours = OmegaConf.to_container(cfg.protocol)
+        assert {**ours, "name": None} == {**theirs, "name": None}
+
+
+def test_published_values_of_dss(data_root: Path, tmp_path: Path) -> None:
+    """The 60 maps of DSS on SOD: MAE, S, precision, recall and F of the Matlab toolbox, image by image and averaged."""
+    pred, gt = data_root / "SOD-maps" / "DSS", data_root / "SOD" / "masks"
+    settings = [f"pred={pred}", f"gt={gt}", "missing=skip", "weighted=false", "curves=false"]
+    folder = score(compose("score", [*settings, "protocol=sal_eval_toolbox", f"runtime.outputs={tmp_path}"]))
+    expected = json.loads((data_root / "SOD-maps" / "DSS_expected.json").read_text())
+    with open(folder / "DSS.csv", newline="") as file:
+        rows = {row.pop("id"): row for row in csv.DictReader(file)}
+    assert list(rows) == sorted(expected["images"])
+    names = ("mae", "s_measure", "precision_adaptive", "recall_adaptive", "fbeta_adaptive")
+    for stem, row in expected["images"].items():
+        want = [row["MAE_image"], row["S_measure_image"], *row["mean_Fmeasure_image"]]
+        assert [float(rows[stem][n]) for n in names] == pytest.approx(want, abs=1e-11, rel=0), stem
+        assert [float(rows[stem][n]) for n in names[2:]] == pytest.approx(want[2:], abs=1e-15, rel=0), stem
+    subset = expected["subset_from_published_rows"]
+    want = [subset["MAE"], subset["S_measure"], *subset["mean_Fmeasure"], subset["MaxFmeasure"]]
+    got = json.loads((folder / "summary.json").read_text())["methods"]["DSS"]
+    assert got["images"] == expected["count"]
+    assert [got["metrics"][n] for n in (*names, "fbeta_max_of_mean_pr")] == pytest.approx(want, abs=1e-11, rel=0)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pysodmetrics_agrees_on_files(tmp_path: Path) -> None:
+    """Maps that do not reach 0 or 255, a constant one, an empty and a full mask, written as PNG and scored."""
+    other = pytest.importorskip("py_sod_metrics", reason="PySODMetrics is not installed")
+    rng = np.random.default_rng(4)
+    metrics = [other.Fmeasure(), other.MAE(), other.Smeasure(), other.Emeasure(), other.WeightedFmeasure()]
+    for name in ("maps", "masks"):
+        (tmp_path / name).mkdir()
+    for i in range(12):
+        noise = gaussian_filter(rng.random((2, 61, 83)), (0, 4, 4))
+        noise = (noise - noise.min((1, 2), keepdims=True)) / np.ptp(noise, axis=(1, 2), keepdims=True)
+        low, high = sorted(rng.choice(256, 2, replace=False))
+        map_HW = np.round(low + (high - low) * noise[0]).astype(np.uint8)
+        mask_HW = (255 * (noise[1] > rng.uniform(0.2, 0.8))).astype(np.uint8)
+        if i < 3:
+            map_HW, mask_HW = [(map_HW * 0 + 64, mask_HW), (map_HW, mask_HW * 0), (map_HW, mask_HW * 0 + 255)][i]
+        Image.fromarray(map_HW).save(tmp_path / "maps" / f"{i}.png")
+        Image.fromarray(mask_HW).save(tmp_path / "masks" / f"{i}.bmp")
+        for metric in metrics:
+            metric.step(pred=map_HW, gt=mask_HW)
+    results = [metric.get_results() for metric in metrics]
+    want = {
+        "fbeta_adaptive": results[0]["fm"]["adp"],
+        "fbeta_max_of_mean_f": results[0]["fm"]["curve"].max(),
+        "fbeta_mean_of_mean_f": results[0]["fm"]["curve"].mean(),
+        "mae": results[1]["mae"],
+        "s_measure": results[2]["sm"],
+        "e_measure_adaptive": results[3]["em"]["adp"],
+        "e_measure_max": results[3]["em"]["curve"].max(),
+        "e_measure_mean": results[3]["em"]["curve"].mean(),
+        "fbeta_weighted": results[4]["wfm"],
+    }
+    settings = [f"pred={tmp_path / 'maps'}", f"gt={tmp_path / 'masks'}", "curves=false"]
+    folder = score(compose("score", [*settings, f"runtime.outputs={tmp_path / 'out'}"]))
+    got = json.loads((folder / "summary.json").read_text())["methods"]["maps"]["metrics"]
+    assert {n: got[n] for n in want} == pytest.approx(want, abs=1e-6, rel=0)
