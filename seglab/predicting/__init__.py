@@ -1,0 +1,1 @@
+"""Maps of new photos: which files, through which network, written where."""
