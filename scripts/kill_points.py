@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0, help="draws the moments")
     parser.add_argument("--epochs", type=int, default=400)
-    parser.add_argument("--folder", type=Path, default=None, help="where both runs are written; default: a temporary one")
+    parser.add_argument("--folder", type=Path, default=None, help="where both runs go; default: a temporary one")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         study(options, options.folder or Path(temporary))

@@ -65,9 +65,12 @@ def load(folder: Path) -> dict[str, Any] | None:
     for path in paths:
         try:
             _check_sums(path)
-            return torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict):
+                raise ValueError(f"it holds {type(state).__name__}, no state")
+            return state
         except pickle.UnpicklingError as error:
-            if found := re.search(r"unsupported GLOBAL (\S+)", str(error), flags=re.IGNORECASE):
+            if found := re.search(r"unsupported global:? (?:GLOBAL )?(\S+)", str(error), flags=re.IGNORECASE):
                 what = f"it names {found.group(1)}, more than tensors and plain types"
                 raise ValueError(f"{path}: refused, {what}; it was not written by seglab") from error
             log.warning("%s cannot be read (%s)", path, str(error).splitlines()[0])

@@ -18,6 +18,7 @@ from seglab import distributed
 from seglab.cli import run_command
 from seglab.run import Run
 from seglab.targets import check_targets
+from seglab.words import quoted
 
 if TYPE_CHECKING:
     import torch
@@ -148,7 +149,7 @@ def complete(arguments: list[str]) -> list[str]:
     typed_folders = any(key.startswith("data.images") or key.startswith("data.source.images") for key in given)
     if typed_folders and not any(key in given for key in SPLITS):
         added.append("data.source.split=test")  # somebody's folder, to be scored whole
-    return [*arguments, *added]
+    return [*(quoted(a) if a.startswith("run=") else a for a in arguments), *added]
 
 
 SPLITS = ("data.source.split", "data.split", "data.source.test_list", "data.test_list")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from seglab.atomic import replacing
 from seglab.cli import run_command
 from seglab.predicting.inputs import Photo, find_photos
 from seglab.predicting.output import KINDS, RULES, Output
+from seglab.words import quoted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -229,15 +229,7 @@ def complete(arguments: list[str]) -> list[str]:
         )
     if any(a in ("-m", "--multirun") for a in arguments):
         return arguments  # commas mean what they mean to Hydra
-    return [_quoted(a) if a.startswith(("run=", "input=", "output=")) else a for a in arguments]
-
-
-def _quoted(argument: str) -> str:
-    key, _, value = argument.partition("=")
-    plain = re.fullmatch(r"[\w./*?~:@%+-]*", value, flags=re.ASCII)
-    if plain or value[0] in "'\"[" or "${" in value:
-        return argument
-    return f"{key}='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return [quoted(a) if a.startswith(("run=", "input=", "output=")) else a for a in arguments]
 
 
 if __name__ == "__main__":

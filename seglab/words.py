@@ -1,8 +1,9 @@
-"""Words of messages: the nearest known word to a mistyped one, and a few names of many."""
+"""Words: the nearest known one to a mistyped one, a few names of many, a path as Hydra has to read it."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 
@@ -19,3 +20,15 @@ def some(names: Sequence[str]) -> str:
     """The first five names and the count: ``7 names (a, b, c, d, e, ...)``."""
     more = ", ..." if len(names) > 5 else ""
     return f"{len(names)} name{'s' if len(names) > 1 else ''} ({', '.join(names[:5])}{more})"
+
+
+def quoted(argument: str) -> str:
+    """``key=value`` with the value in quotes where Hydra would read it as something else than text.
+
+    Blanks, commas and brackets have a meaning of their own to Hydra, and ``12e4567890`` would be a number.
+    """
+    key, _, value = argument.partition("=")
+    plain = re.fullmatch(r"[\w./*?~:@%+-]*", value, flags=re.ASCII) and not re.fullmatch(r"[\d.e+-]+", value)
+    if plain or value[:1] in ("'", '"', "[") or "${" in value:
+        return argument
+    return f"{key}='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -80,7 +80,7 @@ def _zip(archive: Path) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as pack:
         for info in pack.infolist():
             mode = info.external_attr >> 16 if info.create_system == 3 else 0
-            kind = "folder" if info.is_dir() else _kind(mode)
+            kind = "folder" if info.filename.endswith("/") else _kind(mode)
             if info.flag_bits & 0x1:
                 raise ValueError(f"{archive.name}: '{info.filename}' is encrypted")
             if info.compress_type not in (

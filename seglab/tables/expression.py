@@ -119,15 +119,13 @@ def evaluate(tree: ast.expr, values: Mapping[int, Any], better: str | None) -> b
         better: direction of numbers that come from arithmetic; None where no single column is looked at.
 
     Raises:
-        Undecided: a division by zero, a number too large.
+        Undecided: a division by zero, a number too large, an expression too deep.
         ValueError: a list where a number is expected, a wrong number of arguments.
     """
     try:
         return bool(_Evaluator(values, better).visit(tree))
-    except OverflowError as error:
-        raise Undecided("a number too large") from error
-    except RecursionError as error:
-        raise ValueError("the expression is too deep") from error
+    except (OverflowError, RecursionError) as error:
+        raise Undecided("a number is too large, or the expression too deep") from error
 
 
 def _same(a: float, b: float) -> bool:
@@ -159,8 +157,6 @@ def _spread(numbers: Sequence[float]) -> float:
     return max(numbers) - min(numbers)
 
 
-LARGEST = 1e300
-"""No number of a table comes near it; whole numbers beyond have no floating-point value."""
 FUNCTIONS: dict[str, tuple[int, int | None]] = {
     "min": (1, None),
     "max": (1, None),
@@ -187,7 +183,7 @@ def _is_truth(node: ast.AST) -> bool:
 
 def _check(node: ast.AST, num_references: int) -> None:
     if isinstance(node, ast.Constant):
-        if type(node.value) not in (int, float) or not abs(node.value) <= LARGEST:
+        if type(node.value) not in (int, float) or not abs(node.value) <= 1e300:  # larger ones may be no float
             raise ValueError(f"'{ast.unparse(node)}' is not a number")
     elif isinstance(node, ast.Name):
         if node.id not in [f"{PLACE}{i}" for i in range(num_references)]:

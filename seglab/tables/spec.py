@@ -150,8 +150,8 @@ def load_table(name: str) -> TableSpec:
     try:
         # Not resolved: a table is text and numbers, and nothing of the environment belongs on its page.
         content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+    except (OmegaConfBaseException, YAMLError, OSError, ValueError, AssertionError, RecursionError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split()) or 'not keys and values'}") from error
     spec = parse_table(content, str(path))
     if path.parent != conf_dir() / "table" and spec.id in table_ids():
         raise ValueError(f"{path}: id: '{spec.id}' is a table of seglab, whose files would be replaced; choose another")
