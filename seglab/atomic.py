@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ REMEDIES = {
     errno.EIO: "the disk reports an error: look at the system's log",
 }
 """What a user can do about an error of the operating system."""
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+"""What a file system answers that cannot give a file two names."""
 
 
 def os_message(error: OSError) -> str:
@@ -33,13 +36,14 @@ def os_message(error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, keep: Path | None = None) -> Iterator[Path]:
     """Give a temporary path to write to; it takes the place of ``path`` if the block ends without an error.
 
     The content reaches the disk before the name does, and the name before the block is left.
 
     Args:
         path: the file to replace; its folder exists.
+        keep: name under which the file before stays; at no moment is there neither of the two.
 
     Raises:
         OSError: the file cannot be written; the one before is as it was.
@@ -47,8 +51,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # two processes may write the same file
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        _sync_file(temporary)
+        if keep is not None and path.exists():
+            _second_name(path, keep)
         os.replace(temporary, path)
         sync_folder(path.parent)
     except BaseException as error:
@@ -57,6 +62,29 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise
+
+
+def _second_name(path: Path, other: Path) -> None:
+    """Give a file a second name, in place of what had it; a copy where the file system has no links."""
+    temporary = other.with_name(f"{other.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(path, temporary)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            shutil.copyfile(path, temporary)
+            _sync_file(temporary)
+        os.replace(temporary, other)
+        sync_folder(other.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_file(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

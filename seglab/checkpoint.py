@@ -6,9 +6,9 @@ Every record of a ``.pt`` file carries a checksum, which is compared when the fi
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
-import os
 import pickle
 import re
 import shutil
@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from seglab.atomic import replacing, sync_folder
+from seglab.atomic import os_message, replacing
 
 log = logging.getLogger(__name__)
 
@@ -41,19 +41,18 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     """
     last, previous = folder / "last.pt", folder / "previous.pt"
     try:
-        with replacing(last) as temporary:
+        with replacing(last, keep=previous) as temporary:
             torch.save(state, temporary)
-            if last.exists():
-                # A hard link first: at no moment is there neither a last.pt nor a previous.pt.
-                previous.unlink(missing_ok=True)
-                os.link(last, previous)
-                sync_folder(folder)
     except (OSError, RuntimeError) as error:  # a full disk: torch's writer answers with a RuntimeError
+        if "DataLoader worker" in str(error):
+            raise  # torch raises that wherever the process happens to be
         raise _unwritten(last, error) from error
 
 
 def load(folder: Path) -> dict[str, Any] | None:
     """Read the newest whole checkpoint of a run folder, on the CPU.
+
+    A damaged ``last.pt`` is renamed to ``last.pt.damaged``, so that it never takes the place of a good ``previous.pt``.
 
     Returns:
         The state, or None where there is no checkpoint.
@@ -76,6 +75,9 @@ def load(folder: Path) -> dict[str, Any] | None:
             log.warning("%s cannot be read (%s)", path, str(error).splitlines()[0])
         except Exception as error:  # what a damaged file makes its readers raise is a long and open list
             log.warning("%s cannot be read (%s)", path, (str(error) or type(error).__name__).splitlines()[0])
+        if path.name == "last.pt":
+            with contextlib.suppress(OSError):  # another process of the run did it, or the disk is read-only
+                path.rename(folder / "last.pt.damaged")
     if paths:
         raise ValueError(f"{folder}: no readable checkpoint; start over with runtime.rerun=true")
     return None
@@ -134,4 +136,6 @@ def _unwritten(path: Path, error: Exception) -> ValueError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     if "enforce fail" in reason:  # torch's writer was given less than it wrote, and says no more
         reason = f"broken off; {shutil.disk_usage(path.parent).free / 2**20:.1f} MiB are free there"
+    if isinstance(error, OSError) and error.errno is not None:
+        return ValueError(f"{path}: cannot be written: {os_message(error)}. What was saved before is kept")
     return ValueError(f"{path}: cannot be written ({reason}); is the disk full? What was saved before is kept")

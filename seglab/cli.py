@@ -19,7 +19,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.atomic import os_message
-from seglab.distributed import is_main, rank, world
+from seglab.distributed import is_main, rank, report_failure, world
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -30,16 +30,32 @@ log = logging.getLogger("seglab")
 
 
 class Stopped(BaseException):
-    """A signal asked the run to stop; what is saved is whole. No ``Exception``, so a sweep stops with its run."""
+    """A signal asked the run to stop; what is saved is whole. No ``Exception``, so a sweep stops with its run.
+
+    Args:
+        message: for the user.
+        number: of the signal, where it is known.
+    """
+
+    def __init__(self, message: str, number: int | None = None) -> None:
+        super().__init__(message)
+        self.number = number
 
 
-def run_command(command: str, task: Callable[[DictConfig], Path | None], prepare: Callable | None = None) -> None:
+def run_command(
+    command: str,
+    task: Callable[[DictConfig], Path | None],
+    prepare: Callable | None = None,
+    *,
+    resumable: bool = True,
+) -> None:
     """Run a command line: ``python -m seglab.<command> key=value ...``.
 
     Args:
         command: name of a YAML file at the top of ``conf/``.
         task: does the work for one composed config; the path it returns is printed on stdout.
         prepare: completes the arguments before Hydra sees them, ``list[str] -> list[str]``.
+        resumable: whether the command goes on where it was stopped; else a signal ends it with 128 + its number.
 
     Exits the process; never returns an error as a value.
     """
@@ -59,10 +75,13 @@ def run_command(command: str, task: Callable[[DictConfig], Path | None], prepare
             sys.argv[1:] = prepare(arguments)
         _hydra_main(command, task)
     except Stopped as stop:
-        _exit(str(stop), EXIT_STOPPED)
+        if resumable:
+            _exit(str(stop), EXIT_STOPPED)
+        _exit("stopped; what it was making is not kept", 128 + (stop.number or signal.SIGTERM))
     except KeyboardInterrupt:
         _exit("interrupted", EXIT_INTERRUPTED)
     except Exception as error:
+        report_failure(error)
         _exit(_message(error, command), EXIT_FAILED)
 
 
@@ -158,7 +177,7 @@ def _message(error: Exception, command: str) -> str:
 
 
 def _stop(number: int, _frame: object) -> None:
-    raise Stopped(f"stopped by {signal.Signals(number).name}; start the same command to go on")
+    raise Stopped(f"stopped by {signal.Signals(number).name}; start the same command to go on", number)
 
 
 def _exit(message: str, code: int) -> None:

@@ -56,17 +56,19 @@ def check(before: dict[str, Any] | None, now: dict[str, Any], *, path: Path, all
     Args:
         before: :func:`context` as the checkpoint holds it; None in files of earlier versions.
         now: that of this process.
-        path: the checkpoint, for messages.
+        path: folder of the checkpoint, for messages.
         allow: go on in spite of other settings (``runtime.allow_drift``).
 
     Raises:
         ValueError: settings or images differ and ``allow`` is not set; the message is their difference.
     """
     if before is None:
-        log.warning("%s does not say what it was made with; going on from it", path)
+        log.warning("%s: its checkpoint does not say what it was made with; going on from it", path)
         return
     if lines := differences(before["machine"], now["machine"]):
-        log.warning("%s was made elsewhere; results may differ by rounding:\n%s", path, "\n".join(lines))
+        log.warning(
+            "%s: its checkpoint was made elsewhere; results may differ by rounding:\n%s", path, "\n".join(lines)
+        )
     lines = differences(before["settings"], now["settings"])
     if not lines:
         return
@@ -74,10 +76,14 @@ def check(before: dict[str, Any] | None, now: dict[str, Any], *, path: Path, all
     shown = "\n".join([*lines[:SHOWN], *more])
     if not allow:
         raise ValueError(
-            f"{path} was made with other settings (- its own, + these):\n{shown}\nStart over with runtime.rerun=true, "
-            "or go on in spite of it with runtime.allow_drift=true"
+            f"{path}: its checkpoint was made with other settings (- its own, + these):\n{shown}\n"
+            "Start over with runtime.rerun=true, or go on in spite of it with runtime.allow_drift=true"
         )
-    log.warning("%s was made with other settings, going on in spite of it (runtime.allow_drift):\n%s", path, shown)
+    log.warning(
+        "%s: its checkpoint was made with other settings, going on in spite of it (runtime.allow_drift):\n%s",
+        path,
+        shown,
+    )
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 """Seconds that a lock is asked for before it counts as held."""
+CHILDREN_S = 15.0
+"""The same where the process that held it is gone: a child of it may live on for some seconds."""
+_HELD: set[IO[str]] = set()
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 """What a file system answers that cannot lock."""
 
@@ -41,10 +44,22 @@ def hold(path: Path) -> Iterator[None]:
                 "%s: its last process (%s) ended without finishing; going on from what it saved", *_told(path, left)
             )
         _write(file, owner())
+        _HELD.add(file)
         try:
             yield
         finally:
+            _HELD.discard(file)
             _write(file, None)
+
+
+def _let_go() -> None:
+    """A forked child, a data worker say, shares the lock; it must not outlive the process that took it."""
+    for file in _HELD:
+        os.close(file.fileno())
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def is_held(path: Path) -> bool:
@@ -83,7 +98,7 @@ def lives(who: dict[str, Any] | None) -> bool:
 
 
 def _take(file: IO[str], path: Path) -> None:
-    until = time.monotonic() + LOOK_S
+    began = time.monotonic()
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,8 +107,10 @@ def _take(file: IO[str], path: Path) -> None:
             if error.errno in NO_LOCKS:
                 return _take_by_name(file, path)
             # Perhaps somebody only looks whether it is locked, for a moment.
-            if time.monotonic() > until:
-                raise _refusal(path, _owner(file)) from error
+            who = _owner(file)
+            gone = who is not None and not lives(who)
+            if time.monotonic() - began > (CHILDREN_S if gone else LOOK_S):
+                raise _refusal(path, who) from error
             time.sleep(0.02)
 
 
@@ -103,7 +120,7 @@ def _take_by_name(file: IO[str], path: Path) -> None:
         raise _refusal(path, found)
     _write(file, owner())
     time.sleep(0.1)  # two that came at once both wrote; the later name stands
-    if (found := _owner(file)) and found["pid"] != os.getpid():
+    if (found := _owner(file)) and (found["pid"], found["host"]) != (os.getpid(), socket.gethostname()):
         raise _refusal(path, found)
     _write(file, None)
 

@@ -50,4 +50,4 @@ def preview(cfg: DictConfig) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command("preview", preview))
+    sys.exit(run_command("preview", preview, resumable=False))

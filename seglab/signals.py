@@ -23,11 +23,11 @@ SAME_S = 5.0
 
 
 class StopRequest:
-    """While it is entered, SIGTERM, SIGUSR1 and the first Ctrl-C only set ``asked``; a second signal ends at once."""
+    """While it is entered, SIGTERM, SIGUSR1 and the first Ctrl-C only set ``asked``; a second Ctrl-C ends at once."""
 
     def __init__(self) -> None:
         self.asked = False
-        self._since = 0.0
+        self._interrupted = 0.0
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -59,14 +59,16 @@ class StopRequest:
                     self._count(signal.Signals(number))
 
     def _count(self, number: signal.Signals) -> None:
+        if not self.asked and distributed.is_main():
+            name = number.name.encode()
+            os.write(2, b"seglab: %s: saving what runs, then stopping; a second Ctrl-C leaves at once\n" % name)
+        self.asked = True
+        if number is not signal.SIGINT:
+            return  # schedulers send several kinds one after the other, and all of them mean: save
         now = time.monotonic()
-        if not self._since:
-            self.asked, self._since = True, now
-            if distributed.is_main():
-                os.write(
-                    2, f"seglab: {number.name}: saving what runs, then stopping; once more leaves at once\n".encode()
-                )
-        elif distributed.world() == 1 or now - self._since > SAME_S:
+        if not self._interrupted:
+            self._interrupted = now
+        elif distributed.world() == 1 or now - self._interrupted > SAME_S:
             os._exit(128 + number)  # nothing is tidied up: what is on the disk is whole at every moment
 
 

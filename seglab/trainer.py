@@ -256,7 +256,7 @@ class Trainer:
         state = checkpoint.load(self.run.path)
         if state is not None:
             allow = bool(self.cfg.runtime.allow_drift)
-            drift.check(state.get("context"), self.context, path=self.run.path / "last.pt", allow=allow)
+            drift.check(state.get("context"), self.context, path=self.run.path, allow=allow)
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             if self.scaler.is_enabled():

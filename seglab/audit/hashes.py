@@ -87,6 +87,8 @@ def near_pairs(hashes: np.ndarray, mirrors: np.ndarray, thumbs: np.ndarray) -> t
     for start in range(0, len(pairs), 1024):
         block = pairs[start : start + 1024]
         block = block[detailed[block[:, 0]] & detailed[block[:, 1]]]
+        if not len(block):  # nothing but flat images
+            continue
         first, second = (thumbs[rows].astype(np.float32) for rows in block.T)
         straight, mirrored = _agreement(first, second), _agreement(first, second[:, :, ::-1])
         best = np.maximum(straight, mirrored)

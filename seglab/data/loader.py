@@ -6,6 +6,7 @@ print(list(EpochBatches(8, batch_size=4, seed=0).batches(0)))"``.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,17 @@ def make_loader(
         collate_fn=_as_is,
         pin_memory=pin_memory,
         persistent_workers=False,
+        worker_init_fn=_leave_signals_to_the_trainer if workers else None,
     )
+
+
+def _leave_signals_to_the_trainer(_: int) -> None:
+    """A scheduler sends its SIGTERM to every process of a job; the trainer needs its workers to finish the step.
+
+    They end when it does: torch asks them to, and they watch whether it lives.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_is(batch: Batch) -> Batch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import pickle
 import shutil
 import zipfile
@@ -15,7 +14,6 @@ from support import SCRATCH, mutated, tripwires, worded
 
 from seglab import checkpoint
 
-logging.getLogger("seglab.checkpoint").setLevel(logging.ERROR)
 STATE = {"model": {"w": torch.arange(6.0).reshape(2, 3)}, "epoch": 3, "history": [1.0, 2.0], "name": "x"}
 
 

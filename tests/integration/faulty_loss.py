@@ -40,6 +40,12 @@ class Faulty(CE):
         self.at += 1  # and in every step after it
         return {"ce": terms["ce"] + 3e38 * (logits - logits.detach()).sum()}  # a finite loss of infinite slope
 
+    def busy(self, terms, logits):
+        """Some seconds in which a signal can arrive twice."""
+        print("computing", flush=True)
+        time.sleep(3)
+        return terms
+
     def slow(self, terms, logits):
         """A computation that Python cannot interrupt, some minutes long."""
         print("computing", flush=True)

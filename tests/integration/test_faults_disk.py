@@ -130,6 +130,31 @@ def test_a_truncated_checkpoint_falls_back(trained, tmp_path, caplog, share) -> 
         checkpoint.load(tmp_path)
 
 
+def test_a_damaged_checkpoint_never_takes_the_place_of_a_good_one(trained, tmp_path, monkeypatch) -> None:
+    whole = (trained / "last.pt").read_bytes()
+    (tmp_path / "previous.pt").write_bytes(whole)
+    (tmp_path / "last.pt").write_bytes(whole[:5000])
+    state = checkpoint.load(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(ValueError, match="No space left"):
+        checkpoint.save(tmp_path, state)
+    monkeypatch.undo()
+    assert checkpoint.load(tmp_path)["epoch"] == 2
+    checkpoint.save(tmp_path, state)
+    assert (tmp_path / "previous.pt").read_bytes() == whole
+    assert (tmp_path / "last.pt.damaged").exists()
+
+
+def test_a_file_system_without_links_keeps_two_checkpoints(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "Operation not permitted")))
+    for epoch in range(3):
+        checkpoint.save(tmp_path, {"epoch": epoch})
+    assert checkpoint.load(tmp_path) == {"epoch": 2}
+    (tmp_path / "last.pt").unlink()
+    assert checkpoint.load(tmp_path) == {"epoch": 1}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["previous.pt"]
+
+
 def test_damaged_weights_are_not_used(trained, tmp_path) -> None:
     path = tmp_path / "model.safetensors"
     whole = bytearray((trained / "model.safetensors").read_bytes())

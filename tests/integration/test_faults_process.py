@@ -32,13 +32,13 @@ def faulty(fault: str, **options: object) -> list[str]:
     ]
 
 
-def start(*settings: str, processes: int = 1) -> subprocess.Popen:
+def start(*settings: str, processes: int = 1, group: bool = False) -> subprocess.Popen:
     launch = [sys.executable, "-m", "seglab.train"]
     if processes > 1:
         launch = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
         launch += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m", "seglab.train"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*launch, *settings], env=ENVIRONMENT, cwd=REPO, **pipes)
+    return subprocess.Popen([*launch, *settings], env=ENVIRONMENT, cwd=REPO, start_new_session=group, **pipes)
 
 
 def run_of(settings: list[str], monkeypatch: pytest.MonkeyPatch) -> Run:
@@ -72,6 +72,49 @@ def test_a_signal_saves_and_leaves_with_75(tiny, number) -> None:
     state = checkpoint.load(run.path)
     assert f"stopped in epoch {state['epoch'] + 1}, step {state['step'] + 1}" in said
     assert not (run.path / "FAILED").exists()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_signal_to_a_whole_job_with_data_workers_saves(tiny, processes) -> None:
+    """As schedulers send it: every process of the job gets it, data workers and torchrun included."""
+    settings = [*tiny, *LONG, "runtime.workers=2"]
+    run = Run.for_config(compose("train", settings))
+    process = start(*settings, processes=processes, group=True)
+    wait_for(lambda: (run.path / "last.pt").exists(), process)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=90)
+    assert "start the same command to go on" in said
+    assert 'Traceback (most recent call last):\n  File "<frozen runpy>' not in said or processes == 2  # torchrun's own
+    assert process.returncode == 75 if processes == 1 else process.returncode != 0  # torchrun has codes of its own
+    assert not (run.path / "FAILED").exists(), said
+    state = checkpoint.load(run.path)
+    assert f"stopped in epoch {state['epoch'] + 1}, step {state['step'] + 1}" in said
+
+
+def test_a_warning_signal_and_then_the_end_of_time_is_one_request(tiny, monkeypatch) -> None:
+    """SIGUSR1 some time before SIGTERM, as Slurm sends them; only a second Ctrl-C means at once."""
+    settings = [*tiny, "schedule.epochs=9", "runtime.save_minutes=0", *faulty("busy", at=9)]
+    run = run_of(settings, monkeypatch)
+    process = start(*settings)
+    assert process.stdout.readline() == "computing\n"
+    process.send_signal(signal.SIGUSR1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=90)
+    assert process.returncode == 75, said
+    assert checkpoint.load(run.path)["step"] == 1
+    assert checkpoint.load(run.path)["epoch"] == 2
+
+
+def test_a_run_killed_with_its_data_workers_alive_is_free_at_once(tiny) -> None:
+    settings = [*tiny, *LONG, "runtime.workers=2"]
+    run = Run.for_config(compose("train", settings))
+    process = start(*settings)
+    wait_for(lambda: (run.path / "last.pt").exists(), process)
+    process.kill()
+    process.wait()
+    with run.lock():
+        pass
 
 
 def test_a_second_interrupt_leaves_at_once(tiny, monkeypatch) -> None:
