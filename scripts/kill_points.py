@@ -3,7 +3,8 @@
     python scripts/kill_points.py --kills 50 --seed 0
 
 A fifth of the kills fall into the start of the process, a tenth into the scoring at the end, the others into training
-steps and the checkpoints between them (one after every step). After every kill each file of the run folder is read.
+steps and the checkpoints between them (one after every step). Every second attempt has two data workers. After every
+kill each file of the run folder is read.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def study(options: argparse.Namespace, folder: Path) -> None:
     damage: list[str] = []
     for number in range(options.kills):
         kind = "start" if number % 5 == 0 else "scoring" if number >= options.kills * 0.9 else "training"
-        process, killed = start(broken)
+        process, killed = start([*broken, f"runtime.workers={2 * (number % 2)}"])
         aim(process, killed, kind, draw, first=first, epochs=options.epochs)
         if process.poll() is not None:
             sys.exit(f"the run ended by itself before kill {number + 1} ({process.returncode}); give more --epochs")

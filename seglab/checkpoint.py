@@ -52,7 +52,7 @@ def save(folder: Path, state: dict[str, Any]) -> None:
 def load(folder: Path) -> dict[str, Any] | None:
     """Read the newest whole checkpoint of a run folder, on the CPU.
 
-    A damaged ``last.pt`` is renamed to ``last.pt.damaged``, so that it never takes the place of a good ``previous.pt``.
+    Where ``previous.pt`` has to do, the damaged ``last.pt`` is renamed, so that it never takes the good one's place.
 
     Returns:
         The state, or None where there is no checkpoint.
@@ -67,6 +67,9 @@ def load(folder: Path) -> dict[str, Any] | None:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if not isinstance(state, dict):
                 raise ValueError(f"it holds {type(state).__name__}, no state")
+            if path.name == "previous.pt":
+                with contextlib.suppress(OSError):  # no last.pt; or another process of the run did it
+                    (folder / "last.pt").rename(folder / "last.pt.damaged")
             return state
         except pickle.UnpicklingError as error:
             if found := re.search(r"unsupported global:? (?:GLOBAL )?(\S+)", str(error), flags=re.IGNORECASE):
@@ -75,9 +78,6 @@ def load(folder: Path) -> dict[str, Any] | None:
             log.warning("%s cannot be read (%s)", path, str(error).splitlines()[0])
         except Exception as error:  # what a damaged file makes its readers raise is a long and open list
             log.warning("%s cannot be read (%s)", path, (str(error) or type(error).__name__).splitlines()[0])
-        if path.name == "last.pt":
-            with contextlib.suppress(OSError):  # another process of the run did it, or the disk is read-only
-                path.rename(folder / "last.pt.damaged")
     if paths:
         raise ValueError(f"{folder}: no readable checkpoint; start over with runtime.rerun=true")
     return None

@@ -5,7 +5,8 @@ One runnable line: ``python -c "from seglab.config import compose; print(compose
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,10 @@ def compose(command: str, overrides: list[str] | None = None) -> DictConfig:
 
     from seglab.explain import explain
 
-    overrides = list(overrides or [])
+    overrides = ids_as_text(overrides or [])
     for override in overrides:
         # Composing must not import anything: hydra.searchpath=[pkg://...] would. The command line has its own way.
-        if override.lstrip("+~ \t").startswith("hydra"):
+        if re.match(r"[+~ \t]*hydra(?![\w-])", override):
             raise ValueError(f"{override}: Hydra's own settings belong on the command line")
     outer = get_gh_backup()  # a command line that is running, perhaps
     GlobalHydra.instance().clear()
@@ -72,6 +73,22 @@ def compose(command: str, overrides: list[str] | None = None) -> DictConfig:
     return finalise(cfg, choices, given)
 
 
+def ids_as_text(arguments: Sequence[str]) -> list[str]:
+    """Overrides in which a run's id is text: ``init.run=12e4567890`` would be a number, an infinite one, to Hydra.
+
+    Args:
+        arguments: command line; every key that ends in ``run`` is looked at, several ids with commas included.
+    """
+    found = []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key.lstrip("+").split(".")[-1] == "run" and not set(value) & set("'\"[]{}()"):
+            value = ",".join(f"'{v}'" if re.fullmatch(r"\d+(e\d+)?", v) else v for v in value.split(","))
+            argument = f"{key}={value}"
+        found.append(argument)
+    return found
+
+
 def finalise(cfg: DictConfig, choices: Mapping[str, str | None], overrides: list[str]) -> DictConfig:
     """Give a composed config its name and check everything that can be checked before data is read.
 
@@ -84,15 +101,15 @@ def finalise(cfg: DictConfig, choices: Mapping[str, str | None], overrides: list
         ValueError: unknown key, forbidden or unknown ``_target_``, or a value outside its range.
     """
     check_added_keys(cfg, choices, overrides)
-    for group, option in choices.items():
-        if option is not None and group in cfg and (not OmegaConf.is_dict(cfg[group]) or cfg[group] is None):
-            raise ValueError(f"{group}={cfg[group]}: expected one of the options of {group}, changed key by key")
+    check_groups(cfg, choices)
     cfg.name = "-".join(str(choices[group]) for group in ("data", "model", "loss") if group in choices)
     if "typed" in cfg:
         cfg.typed = [override.split("=")[0].lstrip("+") for override in overrides]
     check_values(cfg)
     check_targets(cfg)
-    if OmegaConf.select(cfg, "init.run"):
+    if choices.get("init") == "run" and OmegaConf.select(cfg, "init.run", default=ABSENT) is None:
+        raise ValueError("init.run=None: expected a finished run: its folder, name or id; init=scratch takes none")
+    if OmegaConf.select(cfg, "init.run") not in (None, ""):
         # However it was typed, it is one experiment: identity() looks at the folder's name.
         wanted = cfg.init.run
         if not isinstance(wanted, str | int) or isinstance(wanted, bool):
@@ -103,14 +120,41 @@ def finalise(cfg: DictConfig, choices: Mapping[str, str | None], overrides: list
     return cfg
 
 
+def check_groups(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:
+    """Refuse ``eval.protocol=cas``, which puts a word where the keys of an option belong: ``eval/protocol=cas``.
+
+    Raises:
+        ValueError: with what to write.
+    """
+    for group, option in choices.items():
+        value = OmegaConf.select(cfg, path := group.replace("/", "."), default=ABSENT)
+        # An option that lies at the top of the config, such as experiment=..., has no node of its own.
+        if option is None or value is ABSENT or OmegaConf.is_dict(value):
+            continue
+        offered = sorted(p.stem for p in (conf_dir() / group).glob("*.yaml") if not p.stem.startswith("_"))
+        wanted = value if value in offered else option
+        raise ValueError(
+            f"{path}={value}: expected one of the options of {group} ({', '.join(offered)}), changed key by key; "
+            f"write {group}={wanted}"
+        )
+
+
 def check_added_keys(cfg: DictConfig, choices: Mapping[str, str | None], overrides: list[str]) -> None:
-    """Refuse ``+key=value`` and ``++key=value`` where nobody reads the key; constructors check their own arguments."""
+    """Refuse keys added with ``+`` that nobody reads, and keys taken out with ``~`` that somebody does.
+
+    Constructors check their own arguments: what is added to them, and what they miss.
+
+    Raises:
+        ValueError: naming the key.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     from seglab.explain import known_key
 
     for override in OverridesParser.create().parse_overrides(overrides):
         key = override.key_or_group
+        if override.is_delete():
+            _check_deletion(cfg, key, choices)
         # Hydra lets '+' through for a new key only; '++' may also be an odd way to change one that is there.
         added = override.is_add() or (override.is_force_add() and not known_key(key, choices))
         if not added or "/" in key or (conf_dir() / key).is_dir():
@@ -121,6 +165,18 @@ def check_added_keys(cfg: DictConfig, choices: Mapping[str, str | None], overrid
             continue
         known = [str(k) for k in node if k != leaf] if isinstance(node, DictConfig) else []
         raise ValueError(f"unknown key '{key}'{nearest(leaf, known, parent)}; seglab reads no such key, even with '+'")
+
+
+def _check_deletion(cfg: DictConfig, key: str, choices: Mapping[str, str | None]) -> None:
+    # An experiment taken back changes nothing; what fetches data scores nothing, and leaves that group out itself.
+    if key == "experiment" or (key == "eval" and "download" in choices):
+        return
+    if (conf_dir() / key).is_dir():
+        offered = sorted(p.stem for p in (conf_dir() / key).glob("*.yaml") if not p.stem.startswith("_"))
+        raise ValueError(f"~{key}: '{key}' cannot be left out; choose one of its options: {', '.join(offered)}")
+    parent = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
+    if not isinstance(parent, DictConfig) or "_target_" not in parent or key.endswith("._target_"):
+        raise ValueError(f"~{key}: '{key}' cannot be left out; give it another value")
 
 
 def check_values(cfg: DictConfig) -> None:
@@ -152,13 +208,17 @@ def _one_of(*offered: str | bool) -> tuple[Callable[[Any], bool], str]:
 
 
 ABSENT = object()
-NEVER_NULL = frozenset({"seed", "batch_size", "accumulate", "val", "data.size", "noise.rate", "runtime.outputs"})
+NEVER_NULL = frozenset(
+    {"seed", "batch_size", "accumulate", "val", "schedule.epochs", "data.size", "noise.rate", "runtime.outputs"}
+)
 """Keys for which null says nothing."""
 RULES = {
     "seed": _whole(0),
     "batch_size": _whole(1),
     "accumulate": _whole(1),
     "val": _number(lambda v: 0 <= v < 1, "a share of the training images, 0 <= val < 1"),
+    "schedule.epochs": _whole(0),
+    "schedule.power": _number(lambda v: v > 0, "a number above 0"),
     "noise.rate": _number(lambda v: 0 <= v <= 1, "a share of the training masks, 0 <= rate <= 1"),
     "count": _whole(1),
     "render": _one_of(True, False),

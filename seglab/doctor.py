@@ -78,7 +78,7 @@ def main() -> None:
             sys.stderr.write(f"seglab: {error}\n")
             sys.exit(1)
         return
-    run_command("doctor", doctor)
+    run_command("doctor", doctor, resumable=False)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -27,7 +31,25 @@ def explain(error: Exception, command: str) -> str:
     if found := re.search(r"Could not find '([\w./-]+)/([\w.-]+)'|In '[^']*': Could not find '([^']+)'", text):
         group, option = (found.group(1), found.group(2)) if found.group(1) else found.group(3).rsplit("/", 1)
         return unknown_option(group, option)
+    if found := re.search(r"Missing mandatory value: ([\w.]+)", text):
+        return f"{found.group(1)} is missing: expected {meaning(found.group(1))}"
+    if found := re.search(r"Error merging override (.+)", text):
+        reason = str(error.__cause__ or "").partition("\n")[0]
+        return f"{found.group(1)}: expected a value of the kind that is there{f' ({reason})' if reason else ''}"
+    # OmegaConf adds where it was in its own words, line by line.
+    text = re.sub(r"\n\s*(?:full_key: .*|(?:object|reference)_type=.*)", "", text)
     return text.split("\nSet the environment variable")[0].strip()
+
+
+def meaning(key: str) -> str:
+    """What a key without a value holds: the comment beside it in ``conf/``."""
+    *inner, leaf = key.split(".")
+    folder = conf_dir().joinpath(*inner)
+    for path in sorted(folder.glob("*.yaml")) if folder.is_dir() else []:
+        line = rf"^{re.escape(leaf)}:\s*\?\?\?\s*# (.+)$"
+        if found := re.search(line, path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+            return found[1]
+    return "a value"
 
 
 def unknown_option(group: str, option: str) -> str:
@@ -42,26 +64,94 @@ def unknown_option(group: str, option: str) -> str:
 
 def unknown_key(key: str, command: str) -> str:
     """Message for a key that the command does not read."""
-    if "/" in key or "." not in key:
-        known = sorted({*groups(), *_top_level(command)})
-        if key in known:
-            return f"'{key}' cannot be changed so in seglab.{command} (see python -m seglab.{command} --help)"
-        return f"unknown key '{key}'{nearest(key, known)} (see python -m seglab.{command} --help)"
-    parent, _, leaf = key.rpartition(".")
-    options = _keys_below(parent)
-    known = sorted(set().union(*options.values()))
+    page = f"(see python -m seglab.{command} --help)"
+    mine = read_groups(command)
+    known = sorted({*mine, *_typed(command)})
+    parent, _, leaf = key.replace("/", ".").rpartition(".")
     group = parent.split(".")[0]
-    if not known and group not in {*groups(), *_top_level(command)}:
-        return unknown_key(group, command)
+    if "/" in key or not parent or (group not in mine and group not in known):
+        if key in known:
+            return f"'{key}' cannot be changed so in seglab.{command} {page}"
+        return f"unknown key '{key}'{_guess(key, known, command)} {page}"
+    options = _keys_below(parent)
+    for path in _files(command):  # a key inside another of the command's own file
+        node = OmegaConf.select(OmegaConf.load(path), parent)
+        options |= {f"_{path.stem}": {str(k) for k in node}} if OmegaConf.is_dict(node) else {}
+    here = sorted(set().union(*options.values()))
+    owner = _group_of(parent)
     if owners := [option for option, keys in options.items() if leaf in keys and not option.startswith("_")]:
-        return f"unknown key '{key}' here: it belongs to {', '.join(f'{group}={o}' for o in owners)}"
-    return f"unknown key '{key}'{nearest(leaf, known, parent)} (see python -m seglab.{command} --help)"
+        return f"unknown key '{key}' here: it belongs to {', '.join(f'{owner}={o}' for o in owners)}"
+    guess = nearest(leaf, here, parent)
+    if "did you mean" not in guess and (places := _leaves(command).get(leaf)):
+        guess = _these(places)
+    return f"unknown key '{key}'{guess} {page}"
+
+
+def _guess(key: str, known: list[str], command: str) -> str:
+    """Half a sentence: where the command has a key of this name, or of a similar one; else what it has at the top."""
+    leaves, word = _leaves(command), re.split(r"[./]", key.partition("@")[0])[-1]
+    if places := leaves.get(word):
+        return _these(places)
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6) + difflib.get_close_matches(word, leaves, cutoff=0.7)
+    best = max(close, key=lambda name: difflib.SequenceMatcher(None, word, name).ratio(), default=None)
+    if best is None:
+        return f"; known here: {', '.join(known)}"
+    return _these([best] if best in known else leaves[best])
+
+
+def _these(places: list[str]) -> str:
+    return f", did you mean {' or '.join(repr(place) for place in places[:3])}?"
 
 
 def groups() -> list[str]:
     """Names of the config groups, nested ones with a slash."""
     root = conf_dir()
-    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_dir())
+    return sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_dir())
+
+
+def read_groups(command: str) -> list[str]:
+    """Names of the config groups that a command reads, nested ones with a slash."""
+    text = "".join(path.read_text(encoding="utf-8") for path in _files(command))
+    own = {command, *re.findall(r"^  - (?:optional )?(\w+):", text, flags=re.MULTILINE)}
+    if "data" in own:  # the evaluation is chosen by the data set
+        own.add("eval")
+    return [group for group in groups() if group.split("/")[0] in own]
+
+
+def _files(command: str) -> list[Path]:
+    """The command's file, after that of ``train`` where it is built on it."""
+    own = conf_dir() / f"{command}.yaml"
+    based = re.search(r"^  - train$", own.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return [conf_dir() / "train.yaml", own] if based else [own]
+
+
+def _typed(command: str) -> set[str]:
+    """Keys at the top that somebody may type: those that seglab sets itself are no help."""
+    return {
+        key
+        for path in _files(command)
+        for key in _top_level(path.stem)
+        if not re.search(rf"^{key}:.*# set by seglab", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    }
+
+
+@cache
+def _leaves(command: str) -> dict[str, list[str]]:
+    """Last part of every key below the command's groups -> whole keys, the shortest first; prose is left out."""
+    found: dict[str, set[str]] = {}
+
+    def walk(node: Any, prefix: str) -> None:
+        for key in node if OmegaConf.is_dict(node) and not node._is_none() else ():
+            if str(key) in ("defaults", "about") or str(key).startswith("_"):
+                continue
+            found.setdefault(str(key), set()).add(f"{prefix}.{key}")
+            walk(node._get_node(key), f"{prefix}.{key}")
+
+    for group in read_groups(command):
+        for path in (conf_dir() / group).glob("*.yaml"):
+            if group != command and "@package _global_" not in path.read_text(encoding="utf-8"):
+                walk(OmegaConf.load(path), group.replace("/", "."))
+    return {leaf: sorted(places, key=lambda place: (place.count("."), place)) for leaf, places in found.items()}
 
 
 def _top_level(command: str) -> set[str]:
@@ -69,9 +159,17 @@ def _top_level(command: str) -> set[str]:
     return {str(k) for k in config if k not in ("defaults", "hydra")}
 
 
+def _group_of(parent: str) -> str:
+    """The config group that a key's parent lies in: ``eval/protocol`` for ``eval.protocol``."""
+    parts = parent.split(".")
+    nested = "/".join(parts[:2])
+    return nested if parts[1:] and (conf_dir() / nested).is_dir() else parts[0]
+
+
 def _keys_below(parent: str) -> dict[str, set[str]]:
     """Keys that each option of the group offers below ``parent``."""
-    group, _, inner = parent.partition(".")
+    group = _group_of(parent)
+    inner = parent[len(group) + 1 :]
     found: dict[str, set[str]] = {}
     for path in sorted((conf_dir() / group).glob("*.yaml")):
         config = OmegaConf.load(path)

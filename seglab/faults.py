@@ -51,22 +51,22 @@ PEER_GONE = r"connection (closed|reset|refused)|broken pipe|remote process exite
 
 
 def smaller(cfg: DictConfig) -> str:
-    """The batch and size of a command, and what to try instead of them."""
-    batch, size, scored = (OmegaConf.select(cfg, key) for key in ("batch_size", "data.size", "eval.batch_size"))
-    accumulate = OmegaConf.select(cfg, "accumulate") or 1
-    ways, pieces = [], distributed.world() * accumulate
-    if batch and (more := next((k for k in range(2, batch + 1) if batch % (pieces * k) == 0), None)):
-        ways.append(f"accumulate={accumulate * more} (the same batch in smaller pieces)")
-    if batch and batch > pieces:
+    """The batch and size of a command, and what to try instead of them; only keys that the command has."""
+    keys = ("batch_size", "accumulate", "eval.batch_size", "data.size", "size")
+    now = {key: value for key in keys if (value := OmegaConf.select(cfg, key))}
+    batch, scored = now.get("batch_size", 0), now.get("eval.batch_size", 0)
+    pieces = distributed.world() * now.get("accumulate", 1)
+    ways = []
+    if "accumulate" in now and (more := next((k for k in range(2, batch + 1) if batch % (pieces * k) == 0), None)):
+        ways.append(f"accumulate={now['accumulate'] * more} (the same batch in smaller pieces)")
+    if batch > pieces:
         ways.append(f"batch_size={max(pieces, batch // 2 // pieces * pieces)}")
-    if scored and scored > 1:
+    if scored > 1:
         ways.append(f"eval.batch_size={scored // 2} (if it was while scoring)")
-    if size and size >= 64:
-        ways.append(f"data.size={int(size * 0.7) // 32 * 32}")
+    ways += [f"{key}={int(now[key] * 0.7) // 32 * 32}" for key in ("data.size", "size") if now.get(key, 0) >= 64]
     if OmegaConf.select(cfg, "runtime.precision") == "fp32":
         ways.append("runtime.precision=bf16")
-    now = {"batch_size": batch, "accumulate": accumulate, "eval.batch_size": scored, "data.size": size}
-    return f"{', '.join(f'{k}={v}' for k, v in now.items() if v)}: try {' or '.join(ways) or 'a larger machine'}"
+    return f"{', '.join(f'{key}={value}' for key, value in now.items())}: try {' or '.join(ways) or 'a larger machine'}"
 
 
 def _out_of_memory(error: Exception, text: str) -> bool:

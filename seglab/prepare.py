@@ -7,7 +7,9 @@ page of the audit, or the folder of the data where nothing is audited.
 
 from __future__ import annotations
 
+import difflib
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
     from seglab.fetch.state import State
 
 log = logging.getLogger(__name__)
+
+VALUED = ("--cfg", "-c", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--info", "-i")
+VALUED += ("--package", "-p", "--experimental-rerun")
+"""Flags of Hydra whose value is the next argument."""
+
+FOLDERS = ("runtime.data_root", "runtime.outputs")
 
 
 def prepare(cfg: DictConfig) -> Path | None:
@@ -45,6 +53,8 @@ def prepare(cfg: DictConfig) -> Path | None:
             raise ValueError(
                 f"{key}={cfg[key]}: expected a {'whole number' if kind is int else 'number'}, {low} or more"
             )
+    for key in FOLDERS:
+        refuse_home(key, str(OmegaConf.select(cfg, key)))
     data, node, listing = (cfg.get(key) for key in ("data", "download", "listing"))
     if data is None and node is None and listing is None:
         sys.stdout.write(table(Path(cfg.runtime.data_root)))
@@ -149,6 +159,39 @@ def listing_names() -> list[str]:
     return sorted(path.stem for path in (conf_dir() / "listing").glob("*.yaml"))
 
 
+def offered_names() -> list[str]:
+    """What ``data=`` may name: data sets, what can be fetched, what can be audited."""
+    from seglab.fetch.recipe import recipe_names
+
+    return sorted({*data_names(), *recipe_names(), *listing_names()})
+
+
+def check_form(arguments: list[str]) -> None:
+    """Refuse what is neither ``key=value`` nor a flag; ``sod`` was meant to be ``data=sod``.
+
+    Raises:
+        ValueError: naming the first such argument, and what was meant.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if "=" in argument or argument.startswith(("-", "~")) or before in VALUED:
+            continue
+        offered = offered_names()
+        close = [argument] if argument in offered else difflib.get_close_matches(argument, offered, n=1)
+        meant = f"did you mean data={close[0]}?" if close else "expected key=value, e.g. data=duts"
+        raise ValueError(f"{argument or repr(argument)}: {meant}")
+
+
+def refuse_home(key: str, folder: str) -> None:
+    """Refuse a folder below ``~``: shells read that as the home folder, seglab and Hydra do not.
+
+    Raises:
+        ValueError: with the path that is meant.
+    """
+    if folder.startswith("~"):
+        where = " (environment variable SEGLAB_DATA)" if key == FOLDERS[0] else ""
+        raise ValueError(f"{key}={folder}{where}: '~' is not read here; expected {key}={os.path.expanduser(folder)}")
+
+
 def complete(arguments: list[str]) -> list[str]:
     """Add the recipes of ``conf/download`` that ``data=`` needs; a name that only they know stands for its recipe.
 
@@ -156,11 +199,14 @@ def complete(arguments: list[str]) -> list[str]:
         arguments: command line, e.g. ``["data=duts"]``.
 
     Raises:
-        ValueError: no such data set, or several.
+        ValueError: no such data set, or several, or an argument that is no ``key=value``.
     """
     from seglab.fetch.recipe import recipe_names
 
+    check_form(arguments)
     given = dict(a.split("=", 1) for a in arguments if "=" in a)
+    for key in FOLDERS:
+        refuse_home(key, given.get(key, "").strip("'\""))
     if "download" in given:
         raise ValueError(f"download={given['download']}: chosen by data; type data={given['download']}")
     name = given.get("data")
@@ -168,7 +214,7 @@ def complete(arguments: list[str]) -> list[str]:
         if others := [key for key in given if key.startswith(("data.", "download."))]:
             raise ValueError(f"data is missing: {others[0]} belongs to a data set, e.g. data=duts")
         return arguments
-    offered = sorted({*data_names(), *recipe_names(), *listing_names()})
+    offered = offered_names()
     if "," in name:
         raise ValueError(f"data={name}: one data set at a time")
     if name not in offered:

@@ -88,7 +88,7 @@ class Run:
 
     def clear(self) -> None:
         """Forget what was trained, so that the run starts over."""
-        for name in ("last.pt", "previous.pt", "log.jsonl", "model.safetensors", "post.json"):
+        for name in ("last.pt", "last.pt.damaged", "previous.pt", "log.jsonl", "model.safetensors", "post.json"):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "samples", ignore_errors=True)
 

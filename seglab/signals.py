@@ -37,8 +37,10 @@ class StopRequest:
         watcher = threading.Thread(target=self._watch, args=(reader,), daemon=True)
         watcher.start()
         self._stack.callback(reader.close)
+        self._stack.callback(writer.close)
         self._stack.callback(watcher.join)
-        self._stack.callback(writer.close)  # ends the watcher
+        # Ends the watcher. Closing the writer would not: forked data workers have it open, too.
+        self._stack.callback(reader.shutdown, socket.SHUT_RDWR)
         before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         self._stack.callback(signal.set_wakeup_fd, before)
         for number in SIGNALS:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from seglab.data.arrays import ArrayDataset
+    from seglab.data.build import TrainingData
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ def train(cfg: DictConfig) -> Path:
         ValueError: a mistake in config or data, or a loss that is not finite.
         seglab.cli.Stopped: a signal stopped the training; the state is saved.
     """
+    _ = cfg.init.run  # said before anything is read, where it is missing
     run = Run.for_config(cfg)
     if not run.done or cfg.runtime.rerun:
         with distributed.process_group(device := setup_torch(cfg)):
@@ -104,8 +106,6 @@ def failures_told(cfg: DictConfig, run: Run) -> Iterator[None]:
 def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     """Everything between a started run folder and a finished one, in every process."""
     from seglab import checkpoint
-    from seglab.audit.first import audit_before_training
-    from seglab.data.build import check_test_sets, training_data
     from seglab.environment import environment
     from seglab.evaluator import Evaluator
     from seglab.samples import save_samples
@@ -114,11 +114,7 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     from seglab.trainer import Trainer
 
     started = time.perf_counter()
-    check_test_sets(cfg)
-    with distributed.main_first():
-        if distributed.is_main():
-            audit_before_training(cfg)
-    data = training_data(cfg)
+    data = audited_data(cfg)
     model = build_model(cfg, device)
     check_inputs(cfg, model, data.train)
     evaluator = Evaluator(cfg, model, device)
@@ -165,6 +161,18 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     if distributed.is_main():
         seconds = time.perf_counter() - started
         run.write_json("env.json", environment(device) | {"seconds": seconds, "peak_mib": trainer.peak_memory()})
+
+
+def audited_data(cfg: DictConfig) -> TrainingData:
+    """The training data, once the files of the test sets are found and those of all sets are looked through."""
+    from seglab.audit.first import audit_before_training
+    from seglab.data.build import check_test_sets, training_data
+
+    check_test_sets(cfg)
+    with distributed.main_first():
+        if distributed.is_main():
+            audit_before_training(cfg)
+    return training_data(cfg)
 
 
 def setup_torch(cfg: DictConfig) -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
 
@@ -25,10 +26,14 @@ def some(names: Sequence[str]) -> str:
 def quoted(argument: str) -> str:
     """``key=value`` with the value in quotes where Hydra would read it as something else than text.
 
-    Blanks, commas and brackets have a meaning of their own to Hydra, and ``12e4567890`` would be a number.
+    Blanks, commas and brackets have a meaning of their own to Hydra, and ``12e4567890`` would be a number. Left as they
+    are: a value in quotes already, one that holds ``${``, and a list ``[...]``, unless a file has this very name.
     """
     key, _, value = argument.partition("=")
-    plain = re.fullmatch(r"[\w./*?~:@%+-]*", value, flags=re.ASCII) and not re.fullmatch(r"[\d.e+-]+", value)
-    if plain or value[:1] in ("'", '"', "[") or "${" in value:
+    plain = re.fullmatch(r"[\w./*?:@%+-]*", value, flags=re.ASCII) and not re.fullmatch(r"[\d.e+-]+", value)
+    written = re.fullmatch(r"""(['"])(?:(?!\1)[^\\]|\\.)*\1""", value, flags=re.DOTALL)
+    listed = value.startswith("[") and value.endswith("]") and not os.path.exists(os.path.expanduser(value))
+    if plain or written or listed or "${" in value:
         return argument
-    return f"{key}='" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    # To Hydra a backslash is one, except before a quote.
+    return f"{key}='" + re.sub(r"\\+(?='|\Z)", lambda found: 2 * found[0], value).replace("'", "\\'") + "'"

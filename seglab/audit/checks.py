@@ -39,13 +39,15 @@ def file_findings(subject: Subject, seen: Sequence[Seen]) -> list[Finding]:
 
 
 def _unreadable(subject: Subject, seen: Sequence[Seen]) -> list[Finding]:
-    broken, odd = [], []
+    broken, odd, beside = [], [], []
     for one in seen:
         for path, facts in ((one.entry.image, one.image), (one.entry.mask, one.mask)):
             if facts is not None and facts.error:
                 case = Example(subject.tell(path), facts.error, (one.entry,))
                 (odd if facts.error.startswith(("floating-point", "has mode")) else broken).append(case)
-    return _some(("unreadable", broken), ("image-mode", odd))
+            if facts is not None and facts.odd:
+                beside.append(Example(subject.tell(path), "; ".join(facts.odd), (one.entry,)))
+    return _some(("unreadable", broken), ("image-mode", odd), ("metadata", beside))
 
 
 def _fits(subject: Subject, seen: Sequence[Seen]) -> list[Finding]:

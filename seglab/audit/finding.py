@@ -44,6 +44,7 @@ CHECKS = {
     "sixteen-bit": ("warning", "image of 16 or 32 bits", "seglab keeps the upper 8 of 16 bits; store it in 8 bits"),
     "alpha": ("warning", "image with transparency, which is dropped", "store it without an alpha channel"),
     "several-frames": ("warning", "file with several frames; the first is read", "store the one that is meant"),
+    "metadata": ("note", "details beside the pixels that cannot be read; training does not use them", "none"),
     "huge": ("warning", "very large image", "scale it down once, with its mask (nearest pixel)"),
     "wrong-suffix": ("warning", "suffix does not tell what the file is", "rename it"),
     "palette": ("note", "image with a colour palette, read as RGB", "none"),
@@ -66,6 +67,7 @@ CHECKS = {
     "near-leak": ("warning", "nearly the same image in two parts", "look at the pairs; remove them from one part"),
     "copies": ("warning", "same image twice in a part", "remove one; it counts twice"),
     "near-copies": ("warning", "nearly the same image twice in a part", "look at the pairs"),
+    "not-compared": ("warning", "too many images look alike: not all pairs were compared", "thin out frames of a film"),
 }
 """Check -> level, what it is, what to do."""
 

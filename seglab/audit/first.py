@@ -22,14 +22,14 @@ from omegaconf import DictConfig
 
 from seglab.audit.command import folder_of
 from seglab.audit.finding import Finding
-from seglab.audit.report import AuditReport
+from seglab.audit.report import AuditReport, sort
 from seglab.audit.subject import Subject, from_pairs
 from seglab.data.pairs import STANDIN, Pairs
 from seglab.targets import instantiate
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raised when the audit finds more than before, so that sets are looked at again."""
 
 SHOWN = 3
@@ -127,7 +127,7 @@ def _audit_all(subjects: Sequence[Subject], cfg: DictConfig) -> list[AuditReport
         log.info("data=%s: audit of %d images, once for these files", subject.name, len(subject.entries))
         report = audit(subject, workers=cfg.runtime.workers, progress=cfg.runtime.progress)
         if reports and reports[0].subject.name == cfg.data.name:
-            report.findings[:0] = _leaks(reports[0], report)
+            report.findings = sort([*_leaks(reports[0], report), *report.findings])
         report.write(folder_of(cfg.runtime.outputs, subject.name))
         reports.append(report)
     return reports
@@ -141,7 +141,7 @@ def _leaks(training: AuditReport, scored: AuditReport) -> list[Finding]:
     trained = [one for one in training.seen if one.entry.part == "train"]
     both = [replace(one, entry=replace(one.entry, part=f"{here} train")) for one in trained]
     both += [replace(one, entry=replace(one.entry, part=there)) for one in scored.seen]
-    return [f for f in duplicates(both) if "+" in f.part]
+    return duplicates(both, within=False)
 
 
 def _message(reports: Sequence[AuditReport], pages: dict[str, str]) -> str:

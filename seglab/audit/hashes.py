@@ -12,7 +12,9 @@ perceptual_hashes; print(perceptual_hashes(np.eye(32, dtype=np.uint8)))"``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 from scipy.fft import dctn
@@ -33,10 +35,11 @@ CROPS = (1.0, 0.96, 0.9)
 DETAIL = 2.0
 """Least standard deviation of a small picture, in grey levels, to be compared at all."""
 
-CANDIDATES = 500_000
-"""Pairs that are looked at again; more would mean a set of almost equal images, such as a film."""
+CANDIDATES = 20_000
+"""Pairs of a part, or of two parts, that are looked at again; more mean almost equal images, as in a film."""
 
 _ROWS = 256
+_PAIRS = 512
 _BITS = np.array([bin(i).count("1") for i in range(1 << 16)], dtype=np.uint8)
 
 
@@ -70,42 +73,76 @@ def _pack(waves: np.ndarray) -> int:
     return int(np.packbits(np.concatenate([[False], bits])).view(">u8")[0])
 
 
-def near_pairs(hashes: np.ndarray, mirrors: np.ndarray, thumbs: np.ndarray) -> tuple[list[Alike], bool]:
+def near_pairs(
+    hashes: np.ndarray,
+    mirrors: np.ndarray,
+    thumbs: np.ndarray,
+    parts: Sequence[str] | None = None,
+    *,
+    within: bool = True,
+) -> tuple[list[Alike], bool]:
     """All pairs that look alike.
 
     Args:
         hashes: uint64 [N].
         mirrors: uint64 [N], hashes of the mirrored images.
         thumbs: uint8 [N,32,32].
+        parts: the part of every image; None = one part. No part takes candidates from another one.
+        within: whether images of one part are compared with each other.
 
     Returns:
         The pairs, the most alike first, and whether there were too many candidates to look at all.
     """
-    pairs, cut = _close(hashes, mirrors)
-    detailed = thumbs.reshape(len(thumbs), -1).std(axis=1) >= DETAIL
-    found = []
-    for start in range(0, len(pairs), 1024):
-        block = pairs[start : start + 1024]
-        block = block[detailed[block[:, 0]] & detailed[block[:, 1]]]
-        if not len(block):  # nothing but flat images
+    names = np.asarray(parts if parts is not None else [""] * len(hashes))
+    rows = [np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())]
+    found: list[Alike] = []
+    cut = False
+    for first, second in combinations_with_replacement(range(len(rows)), 2):
+        if first == second and not within:
             continue
-        first, second = (thumbs[rows].astype(np.float32) for rows in block.T)
-        straight, mirrored = _agreement(first, second), _agreement(first, second[:, :, ::-1])
-        best = np.maximum(straight, mirrored)
-        found += [
-            Alike(int(block[k, 0]), int(block[k, 1]), bool(mirrored[k] > straight[k]), float(min(best[k], 1.0)))
-            for k in np.flatnonzero(best >= CORRELATION)
-        ]
+        pairs, more = _close(hashes, mirrors, rows[first], rows[second])
+        cut = cut or more
+        found += _looked_at_again(thumbs, pairs)
     return sorted(found, key=lambda a: (-round(a.correlation, 4), a.first, a.second)), cut
 
 
-def _agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Best correlation [K] of small pictures [K,32,32], either of them cropped."""
-    best = np.full(len(first), -1.0, np.float32)
+def _looked_at_again(thumbs: np.ndarray, pairs: np.ndarray) -> list[Alike]:
+    """Those of the pairs [K,2] whose small pictures agree."""
+    found = []
+    for start in range(0, len(pairs), _PAIRS):
+        # Every picture of a block is cropped once, however many pairs it is in.
+        known, where = np.unique(pairs[start : start + _PAIRS], return_inverse=True)
+        views, detailed = _views(thumbs[known])
+        block = where.reshape(-1, 2)
+        block = block[detailed[block].all(axis=1)]
+        straight = _agreement(views, views, block)
+        mirrored = _agreement(views, [np.ascontiguousarray(view[:, :, ::-1]) for view in views], block)
+        best = np.maximum(straight, mirrored)
+        found += [
+            Alike(int(known[block[k, 0]]), int(known[block[k, 1]]), bool(mirrored[k] > straight[k]), min(best[k], 1.0))
+            for k in np.flatnonzero(best >= CORRELATION).tolist()
+        ]
+    return found
+
+
+def _views(thumbs: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Small pictures [K,32,32] cropped to every one of :data:`CROPS`, of mean 0 and length 1; which have detail [K]."""
+    pixels = thumbs.astype(np.float32)
+    views = []
     for side in CROPS:
-        middle = _middle(side)
-        for one, other in ((first, second),) if side == 1 else ((first, second), (second, first)):
-            best = np.maximum(best, _correlation(middle @ one @ middle.T, other))
+        view = pixels if side == 1 else _middle(side) @ pixels @ _middle(side).T
+        view = view - view.mean(axis=(1, 2), keepdims=True)
+        length = np.sqrt(np.einsum("khw,khw->k", view, view))
+        views.append(view / np.maximum(length, 1e-3)[:, None, None])
+    return views, pixels.std(axis=(1, 2)) >= DETAIL
+
+
+def _agreement(first: list[np.ndarray], second: list[np.ndarray], pairs: np.ndarray) -> np.ndarray:
+    """Best correlation [K] of the pictures of the pairs [K,2], either of them cropped."""
+    best = np.full(len(pairs), -1.0)
+    for one, other in [(0, 0)] + [pair for crop in range(1, len(CROPS)) for pair in ((crop, 0), (0, crop))]:
+        a, b = first[one][pairs[:, 0]], second[other][pairs[:, 1]]
+        best = np.maximum(best, np.einsum("khw,khw->k", a, b))
     return best
 
 
@@ -115,25 +152,24 @@ def _middle(side: float) -> np.ndarray:
     return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(THUMB))).astype(np.float32)
 
 
-def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    a, b = (x.reshape(len(x), -1) - x.mean(axis=(1, 2))[:, None] for x in (first, second))
-    length = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    return (a * b).sum(axis=1) / np.maximum(length, 1e-6)
+def _close(hashes: np.ndarray, mirrors: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Rows [K,2] of one list and another whose hashes differ in few bits, themselves or one mirrored; smaller first.
 
-
-def _close(hashes: np.ndarray, mirrors: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Rows [K,2] of hashes that differ in few bits, themselves or one mirrored."""
-    found: list[np.ndarray] = []
+    The two lists are the same or have nothing in common. Whether there were too many is told too.
+    """
+    same = first is second
+    found = [np.zeros((0, 2), np.int64)]
     count = 0
-    for start in range(0, len(hashes), _ROWS):
-        rows = hashes[start : start + _ROWS, None]
-        near = np.minimum(_bits(rows ^ hashes[start:]), _bits(rows ^ mirrors[start:])) <= DISTANCE
-        i, j = np.nonzero(np.triu(near, 1))
-        found.append(np.stack([i, j], axis=1) + start)
+    for start in range(0, len(first), _ROWS):
+        rows, others = first[start : start + _ROWS], second[start:] if same else second
+        own = hashes[rows, None]
+        near = np.minimum(_bits(own ^ hashes[others]), _bits(own ^ mirrors[others])) <= DISTANCE
+        i, j = np.nonzero(np.triu(near, 1) if same else near)
+        found.append(np.sort(np.stack([rows[i], others[j]], axis=1), axis=1))
         count += len(i)
         if count > CANDIDATES:
             return np.concatenate(found)[:CANDIDATES], True
-    return np.concatenate(found) if found else np.zeros((0, 2), np.int64), False
+    return np.concatenate(found), False
 
 
 def _bits(words: np.ndarray) -> np.ndarray:

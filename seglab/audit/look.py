@@ -1,6 +1,7 @@
 """One image file and one mask file, looked at once: everything the checks need, in a record of about a kilobyte.
 
-Legend: H W pixels. Reading is that of :mod:`seglab.data.files`: what it refuses is refused here, in its words.
+Legend: H W pixels. Reading is that of :mod:`seglab.data.files`: what it refuses is refused here, in its words, and
+nothing else is, since a training reads nothing else. Metadata that cannot be read are a note.
 
 One runnable line: ``python -c "from pathlib import Path; from seglab.audit.look import look_at_image;
 print(look_at_image(Path('photo.jpg')))"``.
@@ -25,6 +26,9 @@ from seglab.data.files import FORMATS, read_image, read_mask
 
 ORIENTATION = 274
 """The EXIF tag that says how a photo has to be turned; 1 is upright."""
+
+EVERY = {value: value for value in range(256)}
+"""Mask values as they are, for maps and labels."""
 
 TYPES = {
     "JPEG": (".jpg", ".jpeg"),
@@ -51,6 +55,7 @@ class FileFacts:
         frames: number of frames.
         alpha: smallest value of a transparency channel in 0..255; None without one.
         suffix: whether the suffix tells the format.
+        odd: what cannot be read beside the pixels.
     """
 
     bytes: int = 0
@@ -62,6 +67,7 @@ class FileFacts:
     frames: int = 1
     alpha: int | None = None
     suffix: bool = True
+    odd: tuple[str, ...] = ()
 
 
 @dataclass
@@ -131,19 +137,18 @@ def look_at_image(path: Path) -> ImageFacts:
     """An image file; errors of any kind are facts."""
     facts = ImageFacts(bytes=_bytes(path))
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _header(facts, image, path)
-            facts.alpha = _alpha(image)
         pixels = read_image(path)
-        facts.size = (pixels.shape[1], pixels.shape[0])
-        digest = hashlib.sha256(repr(pixels.shape).encode())
-        digest.update(np.ascontiguousarray(pixels).reshape(-1))
-        facts.digest = digest.digest()
-        grey = Image.fromarray(pixels).convert("L").resize((THUMB, THUMB), Image.Resampling.BOX)
-        facts.thumb = np.asarray(grey)
-        facts.hash, facts.mirror = perceptual_hashes(facts.thumb)
     except Exception as error:  # hostile files raise whatever they like; every one is told
         facts.error = _words(error, path)
+        return facts
+    _describe(facts, path)
+    facts.size = (pixels.shape[1], pixels.shape[0])
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).reshape(-1))
+    facts.digest = digest.digest()
+    grey = Image.fromarray(pixels).convert("L").resize((THUMB, THUMB), Image.Resampling.BOX)
+    facts.thumb = np.asarray(grey)
+    facts.hash, facts.mirror = perceptual_hashes(facts.thumb)
     return facts
 
 
@@ -159,17 +164,19 @@ def look_at_mask(
         values: see :class:`seglab.audit.subject.Subject`.
     """
     facts = MaskFacts(bytes=_bytes(path))
+    plain = kind not in ("labels", "grades")
+    mask = None
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _header(facts, image, path)
-            image.load()
-            raw = _grey(image)
-            facts.alpha = _alpha(image)
+        mask = read_mask(path, threshold=threshold if plain else None, values=values if plain else EVERY)
     except Exception as error:  # as above
-        facts.error = _words(error, path)
-        return facts
+        if not isinstance(error, ValueError) or "cannot be read (" in str(error):
+            facts.error = _words(error, path)
+            return facts
+        facts.refused = _reason(str(error), path) if plain else ""
+    raw = _describe(facts, path, pixels=True)
     if raw is None:
-        facts.style, facts.refused = "coloured", f"mode {facts.mode}, coloured: expected one channel, or equal channels"
+        told = f"mode {facts.mode}, coloured: expected one channel, or equal channels"
+        facts.style, facts.refused = "coloured", facts.refused or ("" if plain else told)
         return facts
     found, counts = np.unique(raw, return_counts=True)
     facts.values, facts.levels = tuple(int(v) for v in found[:300]), len(found)
@@ -180,22 +187,42 @@ def look_at_mask(
         facts.share = 1 - float(counts[found == 255].sum() / raw.size) if values and 255 in values else 1.0
     elif kind == "grades":
         facts.share = float(raw.mean() / max(1, int(found[-1])))
-    else:
-        try:
-            mask = read_mask(path, threshold=threshold, values=values)
-            known = mask != 255
-            facts.share = float((mask[known] == 1).mean()) if known.any() else None
-        except ValueError as error:
-            key = "error" if "cannot be read (" in str(error) else "refused"
-            setattr(facts, key, _reason(str(error), path))
+    elif mask is not None:
+        known = mask != 255
+        facts.share = float((mask[known] == 1).mean()) if known.any() else None
     return facts
 
 
-def _header(facts: FileFacts, image: Image.Image, path: Path) -> None:
-    facts.format, facts.mode, facts.stored = str(image.format), image.mode, image.size
-    facts.frames = int(getattr(image, "n_frames", 1)) if facts.format != "MPO" else 1
-    facts.suffix = path.suffix.lower() in TYPES.get(facts.format, ())
-    facts.orientation = int(image.getexif().get(ORIENTATION, 1) or 1)
+def _describe(facts: FileFacts, path: Path, *, pixels: bool = False) -> np.ndarray | None:
+    """Note what a file says of itself; for a mask also give its grey values [H,W], None for a coloured one.
+
+    The pixels could be read before. What fails here, a training never meets: it is noted and stops nothing.
+    """
+    raw = None
+    with Image.open(path, formats=FORMATS) as image:
+        facts.format, facts.mode = str(image.format), image.mode
+        facts.suffix = path.suffix.lower() in TYPES.get(facts.format, ())
+        if pixels:
+            image.load()  # some formats are turned by Pillow here, and are upright then
+            raw = _grey(image)
+        facts.stored = image.size
+        for name, tell in (("orientation", _orientation), ("alpha", _alpha), ("frames", _frames)):
+            try:
+                setattr(facts, name, tell(image))  # frames last: counting moves through the file
+            except Exception as error:  # damaged metadata raise whatever they like
+                facts.odd += (f"{name}: {_reason(str(error), path) or type(error).__name__}",)
+    return raw
+
+
+def _orientation(image: Image.Image) -> int:
+    found = image.getexif().get(ORIENTATION, 1) or 1
+    if found not in range(1, 9):  # what is none of these turns nothing
+        raise ValueError(f"{found!r} is none of 1 to 8")
+    return int(found)
+
+
+def _frames(image: Image.Image) -> int:
+    return int(getattr(image, "n_frames", 1)) if image.format != "MPO" else 1
 
 
 def _grey(image: Image.Image) -> np.ndarray | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from seglab.audit.finding import Example, Finding, finding
 from seglab.audit.look import Seen
 from seglab.audit.subject import Entry, Subject
-from seglab.data.pairing import Fault
+from seglab.data.pairing import OTHER_FORM, Fault
 
 KINDS = {
     "folder": "folder-missing",
@@ -55,16 +55,20 @@ def _examples(subject: Subject, fault: Fault) -> list[Example]:
     if fault.kind == "both":
         return [Example(name, " and ".join(fault.places if len(fault.places) < 2 else told)) for name in fault.names]
     if fault.kind == "absent":
-        return [Example(name, f"in {told[0]}") for name in fault.names]
+        return [Example(n, "; ".join(filter(None, (f"in {told[0]}", _form(fault, n))))) for n in fault.names]
     lone = {match.id: match for match in fault.files}
     return [
         Example(
             subject.tell(match.image or match.mask) if match else name,
-            "",
+            _form(fault, name),
             (Entry("", match.id, match.image, match.mask),) if match else (),
         )
         for name, match in zip(fault.names, [*lone.values()] or [None] * len(fault.names), strict=True)
     ]
+
+
+def _form(fault: Fault, name: str) -> str:
+    return f"{OTHER_FORM} is there" if name in fault.alike else ""
 
 
 def counts(subject: Subject) -> list[Finding]:

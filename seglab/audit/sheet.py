@@ -29,7 +29,7 @@ MARGIN = 10
 INK, GREY, PAPER, GROUND = (20, 20, 20), (110, 110, 110), (255, 255, 255), (232, 232, 232)
 COLOURS = {"error": (190, 20, 30), "warning": (180, 100, 0), "note": (60, 60, 60)}
 OUTLINE = (255, 0, 90)
-QUIET = frozenset({"mask-styles", "grey", "palette", "skipped", "unlisted", "known-bad"})
+QUIET = frozenset({"mask-styles", "grey", "palette", "skipped", "unlisted", "known-bad", "metadata"})
 """Notes that are not worth a picture."""
 
 

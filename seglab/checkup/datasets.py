@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from seglab.checkup.fact import Fact, home
+from seglab.checkup.fact import Fact
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -21,16 +21,18 @@ def facts(data_root: str, environment: Mapping[str, str]) -> Iterator[Fact]:
     origin = "from SEGLAB_DATA" if environment.get("SEGLAB_DATA") == data_root else "SEGLAB_DATA is not set"
     if "SEGLAB_DATA" in environment and environment["SEGLAB_DATA"] != data_root:
         origin = "typed"
-    shown = f"runtime.data_root={home(root)} ({origin})"
+    shown = f"runtime.data_root={root} ({origin})"
     remedy = "export SEGLAB_DATA=/path/to/data, or runtime.data_root=...; data=shapes needs no files"
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         yield Fact("data root", f"{shown}: {what}", "note", remedy)
+        yield from to_be_had(data_root)
         return
     try:
         count = len(os.listdir(root))
     except OSError as error:
         yield Fact("data root", f"{shown}: cannot be listed ({error.strerror})", "note", "see to its rights")
+        yield from to_be_had(data_root)
         return
     yield Fact("data root", f"{shown}: {count} entries")
     present, absent = [], []
@@ -45,10 +47,16 @@ def facts(data_root: str, environment: Mapping[str, str]) -> Iterator[Fact]:
         elif not text:
             absent.append(name)
         else:
-            what = f"{text}, but missing: {', '.join(map(home, missing[:3]))}"
+            what = f"{text}, but missing: {', '.join(missing[:3])}"
             yield Fact(name, what, "note", f"python -m seglab.preview data={name} says what goes where")
     yield Fact("data present", "; ".join(present) or "none")
     yield Fact("data absent", ", ".join(absent) or "none")
+
+
+def to_be_had(data_root: str) -> Iterator[Fact]:
+    """What a data root could hold; the data set that seglab draws needs none."""
+    names = ", ".join(name for name, _ in sets(data_root))
+    yield Fact("data sets", f"none is there; to be had: {names} (python -m seglab.prepare says how)")
 
 
 def sets(data_root: str) -> Iterator[tuple[str, dict[str, Any]]]:

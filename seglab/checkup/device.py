@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
-from seglab.checkup.fact import Fact, size
+from seglab.checkup.fact import Fact, brief, size
 
 TOLERANCE = 1e-3
 """Largest difference between a GPU's convolution and the CPU's, in float32 with values around one."""
@@ -20,7 +20,7 @@ def facts() -> Iterator[Fact]:
     try:
         import torch
     except Exception as error:  # an absent package, or a library of another system: OSError, AttributeError ...
-        reason = " ".join(str(error).split())
+        reason = brief(error)
         yield Fact("torch", f"cannot be imported ({reason})", "broken", "reinstall torch: https://pytorch.org")
         return
     build = torch.version.cuda or (torch.version.hip and f"ROCm {torch.version.hip}")
@@ -45,7 +45,7 @@ def torchvision() -> Fact:
         kept = nms(torch.tensor([[0.0, 0, 2, 2], [0, 0, 2, 2]]), torch.tensor([0.9, 0.8]), 0.5)
         assert kept.tolist() == [0], "two equal boxes were both kept"
     except Exception as error:  # RuntimeError "operator torchvision::nms does not exist", ImportError, OSError ...
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         return Fact("torchvision", f"does not fit this torch ({reason})", "broken", "install both at one time")
     return Fact("torchvision", f"{torchvision.__version__}, its compiled part works with this torch")
 
@@ -67,7 +67,7 @@ def trial(name: str) -> Fact:
         if not apart < TOLERANCE or not all(p.grad.isfinite().all() for p in layer.parameters()):
             return Fact(label, f"a convolution is wrong by {apart:g}", "broken", "a faulty device or library")
     except Exception as error:  # out of memory, no kernel for this device, a library that does not load
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         remedy = "runtime.device=cpu works round it" if name != "cpu" else "reinstall torch"
         return Fact(label, f"a convolution fails ({reason})", "note" if name != "cpu" else "broken", remedy)
     try:
@@ -76,7 +76,7 @@ def trial(name: str) -> Fact:
         half.float().mean().backward()
         word = "and bfloat16 work" if half.dtype is torch.bfloat16 else f"works; bfloat16 gave {half.dtype}"
     except Exception as error:  # only runtime.precision=bf16 needs it
-        return Fact(label, f"float32 works, bfloat16 fails ({str(error)[:200]})", "note", "runtime.precision=fp32")
+        return Fact(label, f"float32 works, bfloat16 fails ({brief(error)})", "note", "runtime.precision=fp32")
     return Fact(label, f"convolution, gradient {word} (float32 within {apart:.1e} of float64)")
 
 

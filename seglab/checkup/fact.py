@@ -10,12 +10,18 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 LEVELS = ("ok", "note", "broken")
 """ok: a plain fact; note: worth a look, or some uses fail; broken: no run can work."""
+
+LONGEST = 300
+"""Signs of an error's message that are shown."""
+HIDDEN = ("Cc", "Cs")
+"""Unicode categories of signs that a page must not write to a terminal."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ def gather(name: str, probe: Callable[[], Iterable[Fact]]) -> list[Fact]:
         for fact in probe():
             found.append(fact)
     except Exception as error:  # whatever is wrong with a machine must not hide the rest of the page
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = brief(f"{type(error).__name__}: {error}")
         remedy = "install what is absent" if isinstance(error, ImportError) else "report it: a fault of the doctor"
         found.append(Fact(name, f"could not be looked at ({reason})", "note", remedy))
     return found
@@ -82,7 +88,7 @@ def gather_apart(name: str, module: str, *arguments: str, seconds: float = 180.0
     try:
         return [Fact(**content) for content in json.loads(last)]
     except (ValueError, TypeError):
-        said = " ".join(result.stderr.split())[-300:] or "it said nothing"
+        said = presentable(" ".join(result.stderr.split()))[-300:] or "it said nothing"
         how = f"was killed by signal {-result.returncode}" if result.returncode < 0 else f"exit {result.returncode}"
         return [Fact(name, f"its process ended without an answer ({how}): {said}", "broken", "reinstall the package")]
 
@@ -104,7 +110,24 @@ def size(count: float) -> str:
     return f"{count:.3g} TB"
 
 
-def home(path: object) -> str:
-    """A path with the home directory shortened to ``~``, so that a pasted page does not name its user."""
-    own = str(Path.home())
-    return re.sub(rf"{re.escape(own)}(?=/|$|\W)", "~", str(path)) if len(own) > 1 else str(path)
+def brief(error: object) -> str:
+    """What an error says, on one line and not too long."""
+    # The home directory goes first: cut in two, it would not be known any more.
+    return presentable(" ".join(str(error).split()))[:LONGEST]
+
+
+def presentable(text: str) -> str:
+    """Text as it may be pasted and shown: the home directory as ``~``, control signs as their numbers."""
+    for own in homes():
+        text = re.sub(rf"{re.escape(own)}(?=/|$|\W)", "~", text)
+    return "".join(ascii(sign)[1:-1] if unicodedata.category(sign) in HIDDEN else sign for sign in text)
+
+
+def homes() -> list[str]:
+    """The home directory, as it is named and as it is reached where a link leads there; the longest name first."""
+    try:
+        own = Path.home()
+        found = {str(own), str(own.resolve())}
+    except (OSError, RuntimeError):  # a user without one, or a link that leads to itself
+        return []
+    return sorted((name for name in found if len(name) > 1), key=len, reverse=True)

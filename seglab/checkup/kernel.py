@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from seglab.checkup.fact import Fact, home
+from seglab.checkup.fact import Fact, brief
 
 
 def facts() -> Iterator[Fact]:
@@ -27,7 +27,7 @@ def facts() -> Iterator[Fact]:
 
         result = triangle(1001)
     except Exception as error:  # an absent package, a NumPy it does not know, a compiler that fails
-        reason = " ".join(str(error).split())[:200]
+        reason = brief(error)
         yield Fact("numba", f"cannot compile ({reason})", "broken", "pip install --upgrade numba")
         return
     if result != 500500:
@@ -44,7 +44,7 @@ def cache_place() -> str:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
-                return f"kept in {home(folder)}"
+                return f"kept in {folder}"
         except OSError:
             continue
     return "nowhere to keep kernels (set NUMBA_CACHE_DIR), they are compiled again by every process"

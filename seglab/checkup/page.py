@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from seglab.checkup.fact import Fact
+from seglab.checkup.fact import Fact, presentable
 
 WIDTH = 100
 
@@ -24,6 +24,7 @@ def page(parts: Mapping[str, Sequence[Fact]]) -> str:
     Returns:
         Markdown, at most :data:`WIDTH` columns.
     """
+    parts = presented(parts)
     found = [fact for facts in parts.values() for fact in facts]
     broken, notes = ([f for f in found if f.level == level] for level in ("broken", "note"))
     lines = [f"# seglab doctor: {verdict(broken, notes)}"]
@@ -51,6 +52,15 @@ def wrapped(line: str) -> list[str]:
     return textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
+def presented(parts: Mapping[str, Sequence[Fact]]) -> dict[str, list[Fact]]:
+    """The same facts, each of their texts as it may be pasted."""
+    return {
+        heading: [Fact(**{key: presentable(text) for key, text in asdict(fact).items()}) for fact in facts]
+        for heading, facts in parts.items()
+    }
+
+
 def as_json(parts: Mapping[str, Sequence[Fact]]) -> str:
     """The same facts for a program."""
-    return json.dumps({heading: [asdict(fact) for fact in facts] for heading, facts in parts.items()}, indent=2) + "\n"
+    shown = presented(parts)
+    return json.dumps({heading: [asdict(fact) for fact in facts] for heading, facts in shown.items()}, indent=2) + "\n"

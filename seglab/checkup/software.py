@@ -15,11 +15,9 @@ from importlib import metadata
 from pathlib import Path
 
 from seglab import __version__
-from seglab.checkup.fact import Fact, home
+from seglab.checkup.fact import Fact
 
 NEEDED = re.compile(r"^([A-Za-z0-9._-]+)\s*(?:>=\s*([0-9.]+))?[^;]*(?:;\s*extra\s*==\s*['\"]([\w-]+)['\"])?")
-EXTRAS = ("tensorboard", "mlflow", "wandb", "onnxruntime", "hydra-submitit-launcher", "hydra-joblib-launcher")
-"""Packages that only some uses need."""
 
 
 def facts() -> Iterator[Fact]:
@@ -28,7 +26,7 @@ def facts() -> Iterator[Fact]:
     yield conf_fact()
     build = platform.python_build()[1]
     good = sys.version_info >= (3, 11)
-    text = f"{platform.python_version()} ({platform.python_implementation()}, {build}), {home(sys.executable)}"
+    text = f"{platform.python_version()} ({platform.python_implementation()}, {build}), {sys.executable}"
     yield Fact("python", text, "ok" if good else "broken", "" if good else "seglab needs Python 3.11 or newer")
     yield from package_facts()
 
@@ -45,7 +43,7 @@ def seglab_fact() -> Fact:
         how = "installed in place (pip install -e)" if editable else "installed as a package"
     except metadata.PackageNotFoundError:
         how = "not installed, found on the path"
-    return Fact("seglab", f"{__version__}, {code}, {how}, in {home(Path(__file__).resolve().parents[1])}")
+    return Fact("seglab", f"{__version__}, {code}, {how}, in {Path(__file__).resolve().parents[1]}")
 
 
 def conf_fact() -> Fact:
@@ -53,7 +51,7 @@ def conf_fact() -> Fact:
     try:
         from seglab.config import conf_dir
 
-        return Fact("config", f"{home(conf_dir())}, {len(list(conf_dir().rglob('*.yaml')))} files")
+        return Fact("config", f"{conf_dir()}, {len(list(conf_dir().rglob('*.yaml')))} files")
     except (ImportError, FileNotFoundError) as error:
         return Fact("config", str(error), "broken", "reinstall seglab: pip install seglab")
 
@@ -68,7 +66,8 @@ def requirements() -> dict[str, tuple[str, str]]:
     for line in written() or metadata.requires("seglab") or []:
         if match := NEEDED.match(line):
             name, oldest, extra = match[1].lower(), match[2] or "", match[3] or ""
-            if name not in found or not extra:
+            # What some use needs is asked for by that use, though the developers' extra may come first.
+            if name not in found or not extra or found[name][1] == "dev":
                 found[name] = (oldest, extra)
     return found
 
@@ -101,7 +100,7 @@ def package_facts() -> Iterator[Fact]:
         else:
             fine.append(f"{name} {have}{f' (>={oldest})' if oldest else ''}")
     yield Fact("needed", ", ".join(fine) or "unknown")
-    names = list(dict.fromkeys([*EXTRAS, *(n for n, (_, extra) in wanted.items() if extra and extra != "dev")]))
+    names = [name for name, (_, extra) in wanted.items() if extra not in ("", "dev")]
     have = {name: installed(name) for name in names}
     yield Fact("present extras", ", ".join(f"{n} {v}" for n, v in have.items() if v) or "none")
     yield Fact("absent extras", ", ".join(n for n, v in have.items() if not v) or "none")

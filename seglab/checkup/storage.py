@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from seglab.checkup.fact import Fact, home, size
+from seglab.checkup.fact import Fact, size
 
 ROOM_BYTES = 5 * 10**9
 """Less free room than this is soon used up: two checkpoints of a large network are 1 GB a run."""
@@ -37,7 +37,7 @@ def nearest_folder(path: Path) -> Path:
 def writable(root: Path) -> Fact:
     """Do what a run does with its files, in a folder that is removed again."""
     remedy = "choose another folder with runtime.outputs=..., or see to its rights"
-    shown = f"runtime.outputs={home(root)}"
+    shown = f"runtime.outputs={root}"
     made = [folder for folder in (root, *root.parents) if not folder.exists()]
     trial = root / f".doctor-{uuid.uuid4().hex[:8]}"
     doing = "a folder cannot be made"
@@ -79,7 +79,7 @@ def room(root: Path) -> Fact:
     """Free space, and the kind of file system."""
     folder = nearest_folder(root)
     usage, (kind, mount) = shutil.disk_usage(folder), file_system(folder)
-    text = f"{size(usage.free)} free of {size(usage.total)} ({kind} at {home(mount)})"
+    text = f"{size(usage.free)} free of {size(usage.total)} ({kind} at {mount})"
     inodes = os.statvfs(folder)
     if inodes.f_files and inodes.f_favail < 10_000:
         return Fact("disk", f"{text}, {inodes.f_favail} more files", "note", "remove files: their number is limited")
@@ -129,7 +129,7 @@ def runs(folder: Path) -> Iterator[Fact]:
     if failed := [run for run in sorted(folder.iterdir()) if (run / "FAILED").is_file()]:
         last = max(failed, key=lambda run: (run / "FAILED").stat().st_mtime)
         lines = (last / "FAILED").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        yield Fact("last failure", f"{last.name}: {home(lines[-1].strip()) if lines else 'no reason was written'}")
+        yield Fact("last failure", f"{last.name}: {lines[-1].strip() if lines else 'no reason was written'}")
     if broken:
         remedy = "look into them, then remove them: no command reads such a folder"
         yield Fact("broken runs", f"{len(broken)} without a config.yaml, e.g. {broken[0]}", "note", remedy)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from seglab.checkup.fact import Fact, home, size
+from seglab.checkup.fact import Fact, presentable, size
 
 PREFIXES = (
     "SEGLAB_",
@@ -33,10 +33,12 @@ NAMES = (
     *("SLURM_JOB_ID", "SLURM_JOB_PARTITION", "SLURM_NTASKS", "SLURM_CPUS_PER_TASK", "SLURM_MEM_PER_NODE"),
 )
 """Variables that change what a run does; no other is printed."""
-SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CREDENTIAL|AUTH|COOKIE|PRIVATE|SIGNATURE|JWT", flags=re.IGNORECASE)
-"""Names whose values are never printed."""
-ADDRESS = re.compile(r"(?<=://)[^/@\s]+@")
-QUERY = re.compile(r"((?:token|secret|passw\w*|key|auth\w*)=)[^&;\s]+", flags=re.IGNORECASE)
+SECRET = re.compile(
+    r"TOKEN|SECRET|PASS|PWD|KEY|CREDENTIAL|AUTH|COOKIE|PRIVATE|SIGNATURE|JWT|USER|EMAIL", flags=re.IGNORECASE
+)
+"""Names whose values are never printed: secrets, and who the user is."""
+NAMED = re.compile(r"((?:token|secret|passw\w*|key|auth\w*|user\w*|email)=)[^&;\s]+", flags=re.IGNORECASE)
+"""Secrets outside an address, by their names."""
 LONGEST = 120
 """Signs of a value that are shown."""
 MOST = 25
@@ -65,7 +67,11 @@ def value_of(name: str, value: str) -> str:
     """A variable's value as it may be pasted: no secrets, no name of the user, not too long."""
     if SECRET.search(name):
         return "set, hidden"
-    value = home(QUERY.sub(r"\1hidden", ADDRESS.sub("hidden@", " ".join(value.split()))))
+    # A password may hold a slash, a question mark or another @: only the last @ ends it.
+    value = re.sub(r"(?<=://).*@|^(?![\w+.-]+://)[^/\s]*:.*@", "hidden@", " ".join(value.split()))
+    address, mark, query = re.match(r"([^?#]*)([?#]?)(.*)", value).groups() if "://" in value else (value, "", "")
+    parts = [f"{part.partition('=')[0]}=hidden" if "=" in part else "hidden" for part in re.split(r"[&;#?]", query)]
+    value = presentable(NAMED.sub(r"\1hidden", address) + (mark + "&".join(parts) if query else mark))
     return value if len(value) <= LONGEST else f"{value[:LONGEST]} ... ({len(value)} signs)"
 
 
@@ -85,7 +91,7 @@ def weights(environment: Mapping[str, str]) -> Fact:
     names = [f"{path.name} {size(path.stat().st_size)}" for path in found if path.is_file()]
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     able = "can be written" if os.access(nearest(folder), os.W_OK) else "cannot be written"
-    return Fact("weights", f"{shown or 'none'} in {home(folder)} ({able})")
+    return Fact("weights", f"{shown or 'none'} in {folder} ({able})")
 
 
 def nearest(folder: Path) -> Path:

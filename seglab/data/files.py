@@ -30,7 +30,7 @@ def _open(path: Path, what: str) -> Image.Image:
         if not image.width or not image.height:
             raise ValueError("it has no pixels")
         if image.format == "PNG":
-            _check_png(path.read_bytes())
+            check_png(path.read_bytes())
         if what == "image":
             image = ImageOps.exif_transpose(image)
     except Exception as error:  # the decoders have a dozen types for damage, none of which names the file
@@ -42,8 +42,15 @@ def _open(path: Path, what: str) -> Image.Image:
     return image
 
 
-def _check_png(content: bytes) -> None:
-    """Compare the checksums of a PNG file: Pillow passes over those of the pixels, and a flipped bit with them."""
+def check_png(content: bytes) -> None:
+    """Compare the checksums of a PNG file: Pillow passes over those of the pixels, and a flipped bit with them.
+
+    Args:
+        content: the whole file.
+
+    Raises:
+        ValueError: a checksum does not fit, or the file has no end.
+    """
     view, at, kind = memoryview(content), 8, b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", view, at)

@@ -9,8 +9,9 @@ print(account(Layout('photos', 'masks', split='8:2')).faults)"``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from typing import Any
 from seglab.data.files import SUFFIXES
 from seglab.data.lists import read_list
 from seglab.data.rng import permutation
+from seglab.words import some
 
 PARTS = ("train", "test")
+
+OTHER_FORM = "the same name in another Unicode form (NFC, NFD)"
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Fault:
         names: stems or ids it is about.
         places: the folders, lists or files it is about.
         files: the lone files of ``bare`` and ``orphan``, as matches with one side empty.
+        alike: those of the names that are there in another Unicode form.
     """
 
     kind: str
@@ -71,6 +76,12 @@ class Fault:
     names: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
     files: tuple[Match, ...] = ()
+    alike: tuple[str, ...] = ()
+
+    @property
+    def hint(self) -> str:
+        """What to add to a message: names that look the same and do not match; mostly empty."""
+        return f"; {some(self.alike)}: {OTHER_FORM} is there, rename one of the two" if self.alike else ""
 
 
 @dataclass
@@ -103,13 +114,20 @@ def account(layout: Layout, part: str | None = None) -> Account:
     pairs, found = scan(layout, layout.images, layout.masks, wanted)
     faults += found
     if not pairs:
-        faults.append(Fault("empty", places=tuple(_in(layout.images, None))))
+        listed = [name for stems in names.values() for name in stems]
+        alike = in_another_form(listed, _images(layout))
+        faults.append(Fault("empty", places=tuple(_in(layout.images, None)), alike=alike))
         return Account({part: [] for part in PARTS}, faults)
     if any(layout.lists.values()):
         parts, found = by_lists(pairs, names, layout.lists)
+        found = [replace(fault, alike=in_another_form(fault.names, _images(layout))) for fault in found]
     else:
         parts, found = by_split(pairs, str(layout.split), layout.split_seed)
     return Account(parts, faults + found)
+
+
+def _images(layout: Layout) -> list[str]:
+    return [place for folder in layout.folders or (None,) for place in _in(layout.images, folder)]
 
 
 def _all_listed(layout: Layout) -> bool:
@@ -166,8 +184,22 @@ def scan(layout: Layout, images: Any, masks: Any, wanted: set[str] | None) -> tu
         ):
             if lone:
                 stems = tuple(m.id.removeprefix(prefix) for m in lone)
-                faults.append(Fault(kind, names=stems, places=tuple(places), files=tuple(lone)))
+                alike = in_another_form(stems, places)
+                faults.append(Fault(kind, names=stems, places=tuple(places), files=tuple(lone), alike=alike))
     return pairs, faults
+
+
+def in_another_form(names: Iterable[str], places: Iterable[str]) -> tuple[str, ...]:
+    """Those names that folders hold letter for letter, but not sign for sign; they do not match.
+
+    Unicode writes a letter with an accent as one sign (NFC) or as two (NFD), and systems differ in which they store.
+    """
+    names = [name for name in names if not name.isascii()]
+    if not names:
+        return ()
+    stems = {path.stem for place in places if Path(place).is_dir() for path in Path(place).iterdir()}
+    forms = {unicodedata.normalize("NFC", stem) for stem in stems}
+    return tuple(name for name in names if name not in stems and unicodedata.normalize("NFC", name) in forms)
 
 
 def index(

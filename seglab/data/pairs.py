@@ -175,7 +175,7 @@ class Pairs:
             "absent": f"{names} listed in '{' '.join(places)}', but not in {self.images}",
             "split": f"data.source.split={self.split} of {fault.what} images leaves a part empty",
         }
-        raise self._error(messages[fault.kind])
+        raise self._error(messages[fault.kind] + fault.hint)
 
     def _compare_counts(self, part: str) -> None:
         if self._found[part] and any((folder / STANDIN).is_file() for folder in self._found[part][0].image.parents):

@@ -1,4 +1,4 @@
-"""Does an exported file give the maps of its run? The largest difference over real images says so.
+"""Does an exported file give the maps of its run in fp32 on the CPU? The largest difference over real images says so.
 
 One runnable line: ``python -m seglab.predict run=<id> export=onnx input=photos``.
 """

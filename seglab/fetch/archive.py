@@ -150,10 +150,18 @@ class _Unpacking:
             raise ValueError(f"unpacks to more than {self.limits.ratio:g} times its size, as bombs do")
 
 
-def _check_way(into: Path, path: PurePosixPath) -> None:
-    """Refuse to write through a link, or over something that is no file."""
+def check_folder(into: Path, folder: PurePosixPath) -> None:
+    """Refuse to write through a link, or below something that is no folder.
+
+    Args:
+        into: folder that may itself be reached through links.
+        folder: relative to ``into``; need not be there.
+
+    Raises:
+        ValueError: naming the link or file that is in the way.
+    """
     place = into
-    for part in path.parts[:-1]:
+    for part in folder.parts:
         place = place / part
         if place.is_symlink():
             raise ValueError(
@@ -161,6 +169,10 @@ def _check_way(into: Path, path: PurePosixPath) -> None:
             )
         if place.exists() and not place.is_dir():
             raise ValueError(f"'{place}' is there and no folder")
+
+
+def _check_way(into: Path, path: PurePosixPath) -> None:
+    check_folder(into, path.parent)
     if (into / path).is_symlink() or ((into / path).exists() and not (into / path).is_file()):
         raise ValueError(f"'{into / path}' is there and no plain file")
 

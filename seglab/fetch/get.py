@@ -10,9 +10,10 @@ import contextlib
 import logging
 import os
 import shutil
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 
-from seglab.fetch.archive import extract
+from seglab.fetch.archive import check_folder, extract
 from seglab.fetch.download import Fetched, download
 from seglab.fetch.recipe import Recipe, RemoteFile
 from seglab.fetch.state import State
@@ -56,9 +57,12 @@ def get(
             f"download={recipe.name}: '{standin}' holds generated images; choose another runtime.data_root"
         )
     log.info("%s: %s. Licence: %s. Cite: %s", recipe.name, recipe.title, recipe.licence, recipe.citation)
+    wanted = [file for file in recipe.files if force or not state.has(file)]
+    for file in wanted:  # before hours of fetching, not after
+        _check_places(state, file)
     with state.lock():
         for file in recipe.files:
-            if state.has(file) and not force:
+            if file not in wanted:
                 log.info("%s: %s is there already", recipe.name, file.key)
                 continue
             _file(state, file, force=force, keep=keep, patience=patience or Patience(), progress=progress)
@@ -80,6 +84,24 @@ def by_hand(state: State, reason: str) -> str:
         for pattern, found in state.lacking(recipe.expect).items()
     ]
     return "\n".join(lines)
+
+
+def _check_places(state: State, file: RemoteFile) -> None:
+    """Refuse folders that an archive must not be unpacked into, as far as the recipe names them."""
+    if not file.unpack:
+        return
+    below = [PurePosixPath(file.into, folder) for folder in ("", *dict(file.by_type).values())]
+    try:
+        for folder in (*below, *(_plain(pattern) for pattern, _ in file.expect)):
+            check_folder(state.root.resolve(), folder)
+    except ValueError as error:
+        raise ValueError(f"download.files.{file.key} of {state.recipe.name}: {error}; nothing was fetched") from error
+
+
+def _plain(pattern: str) -> PurePosixPath:
+    """The folders of a pattern before the first sign that stands for others."""
+    folders = PurePosixPath(pattern).parent.parts
+    return PurePosixPath(*takewhile(lambda part: not set(part) & set("*?["), folders))
 
 
 def _file(state: State, file: RemoteFile, *, force: bool, keep: bool, patience: Patience, progress: bool) -> None:

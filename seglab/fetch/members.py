@@ -83,12 +83,7 @@ def _zip(archive: Path) -> Iterator[Member]:
             kind = "folder" if info.filename.endswith("/") else _kind(mode)
             if info.flag_bits & 0x1:
                 raise ValueError(f"{archive.name}: '{info.filename}' is encrypted")
-            if info.compress_type not in (
-                zipfile.ZIP_STORED,
-                zipfile.ZIP_DEFLATED,
-                zipfile.ZIP_BZIP2,
-                zipfile.ZIP_LZMA,
-            ):
+            if info.compress_type not in METHODS:
                 raise ValueError(f"{archive.name}: '{info.filename}' is packed by an unknown method")
             # zipfile cuts a name at a NUL; the whole one is what has to be looked at.
             yield Member(info.orig_filename, kind, info.file_size, lambda info=info: pack.open(info))

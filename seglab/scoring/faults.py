@@ -18,8 +18,18 @@ KINDS = {
     "colour": ("image in colour", "save one channel, or three equal ones"),
     "labels": (
         "label map where a saliency protocol expects grades or an object mask",
+        "label maps: protocol=regularized_paper protocol.classes=<number of classes>; dark grey values that are right: "
+        "reading=grey",
+    ),
+    "palette": (
+        "palette of colours, a label map where a saliency protocol expects grades or an object mask",
         "label maps: protocol=regularized_paper protocol.classes=<number of classes>",
     ),
+    "depth": (
+        "image of 16 or 32 bits whose values do not fit them",
+        "save 0 to 255 in 8 bits, or 0 to 65535 in 16; dark grey values that are right as they are: reading=grey",
+    ),
+    "range": ("image of 32 bits with values outside 0 to 65535", "save 0 to 255 in 8 bits, or 0 to 65535 in 16"),
     "not labels": ("label outside the classes", "set protocol.classes, or save class indices and 255 for ignored"),
     "size": ("map of another size than its mask", "resize=to_mask brings maps to the size of their masks"),
     "nothing": ("mask without a pixel to score", "take it out, or look at what it holds"),
@@ -46,11 +56,16 @@ class Fault(ValueError):
 
 
 class Faults:
-    """Faults so far; only the first few of each kind are kept, so memory does not grow."""
+    """Faults so far; only the first few of each kind are kept, so memory does not grow.
+
+    Attributes:
+        note: a last line of the message.
+    """
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.details: dict[str, list[str]] = {}
+        self.note = ""
 
     def add(self, fault: Fault) -> None:
         """Count a fault."""
@@ -83,4 +98,5 @@ class Faults:
             lines.append(f"  {self.counts[kind]} x {what} ({remedy}):")
             lines += [f"    {detail}" for detail in self.details[kind]]
             lines += [f"    ... and {more} more"] if more else []
+        lines += [self.note] if self.note else []
         return "\n".join(lines)

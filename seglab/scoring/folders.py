@@ -6,6 +6,7 @@ Example: ``python -c "from seglab.scoring.folders import scan; print(len(scan('m
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,10 @@ from seglab.words import some
 GENERIC = ("mask", "masks", "gt", "gts", "groundtruth", "ground_truth", "labels", "annotations", "segmentationclass")
 """Folder names that do not say which data set they belong to."""
 
+NO_MASK, NO_MAP = "map without a mask", "mask without a map"
+LEFT_OUT = "left_out.csv"
+"""List of the files without a partner, beside the table."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -25,20 +30,22 @@ class Work:
     Attributes:
         gt: folder of the masks.
         methods: name -> folder of its maps.
-        masks: stem -> file name in ``gt``, sorted by stem.
-        maps: method -> stem -> file name in its folder.
-        left_out: lines on files that have no partner, for the log and the summary.
+        masks: key -> file name in ``gt``, sorted by stem; a key is a stem in Unicode's composed form.
+        maps: method -> key -> file name in its folder.
+        unmatched: files without a partner: method, stem, :data:`NO_MASK` or :data:`NO_MAP`.
+        left_out: a line on each kind of them where they are skipped, for the log and the table.
     """
 
     gt: Path
     methods: dict[str, Path]
     masks: dict[str, str]
     maps: dict[str, dict[str, str]]
+    unmatched: tuple[tuple[str, str, str], ...] = ()
     left_out: tuple[str, ...] = ()
 
     @property
     def stems(self) -> list[str]:
-        """Masks that have a map of at least one method, sorted."""
+        """Keys of the masks that have a map of at least one method, sorted."""
         return [stem for stem in self.masks if any(stem in files for files in self.maps.values())]
 
 
@@ -62,12 +69,12 @@ def gather(pred: Sequence[str], gt: str, *, missing: str, names: Sequence[str] |
     if not folders:
         raise ValueError("pred is empty: expected a folder of maps, or several: pred=[a,b]")
     methods = dict(zip(method_names(folders, names), folders, strict=True))
-    taken = ["table.csv", *(f"{file_name(n)}{end}.csv" for n in methods for end in ("", "-curves"))]
+    taken = ["table.csv", LEFT_OUT, *(f"{file_name(n)}{end}.csv" for n in methods for end in ("", "-curves"))]
     if len(set(taken)) < len(taken):
         raise ValueError(f"methods {', '.join(methods)}: two files would have one name; give them others: names=[...]")
     masks, twice = scan(gt, key="gt")
     faults.extend(twice)
-    maps, lines = {}, []
+    maps, unmatched, lines = {}, [], []
     for name, folder in methods.items():
         if folder.resolve() == Path(gt).resolve():
             raise ValueError(f"pred={folder} and gt={gt} are one folder: expected maps and masks apart")
@@ -82,10 +89,13 @@ def gather(pred: Sequence[str], gt: str, *, missing: str, names: Sequence[str] |
         if missing == "error":
             faults.extend(Fault("no mask", f"{folder / maps[name][s]}") for s in stray)
             faults.extend(Fault("no map", f"{Path(gt) / masks[s]} has none in {folder}") for s in bare)
-        lines += [f"{name}: {some(stray)} without a mask left out"] if stray else []
-        lines += [f"{name}: {some(bare)} without a map left out"] if bare else []
+        for files, keys, what in ((maps[name], stray, NO_MASK), (masks, bare, NO_MAP)):
+            stems = [Path(files[key]).stem for key in keys]
+            unmatched += [(name, stem, what) for stem in stems]
+            if stems and missing == "skip":
+                lines.append(f"{name}: {some(stems)} {what.partition(' ')[2]} left out")
         maps[name] = {s: file for s, file in maps[name].items() if s in masks}
-    return Work(Path(gt), methods, masks, maps, tuple(lines))
+    return Work(Path(gt), methods, masks, maps, tuple(unmatched), tuple(lines))
 
 
 def scan(folder: str | Path, *, key: str) -> tuple[dict[str, str], list[Fault]]:
@@ -96,7 +106,8 @@ def scan(folder: str | Path, *, key: str) -> tuple[dict[str, str], list[Fault]]:
         key: config key that names it, for the message.
 
     Returns:
-        Stem -> file name, sorted by stem; and a fault for every stem that several files have.
+        Stem -> file name, sorted by stem; and a fault for every stem that several files have. The keys are in
+        Unicode's composed form (NFC): one name typed on two systems can differ in its bytes.
 
     Raises:
         ValueError: no such folder, or no image in it.
@@ -118,8 +129,10 @@ def scan(folder: str | Path, *, key: str) -> tuple[dict[str, str], list[Fault]]:
                 below.append(name)
             elif not name.lower().endswith(SUFFIXES):
                 other.append(name)
-            elif (stem := Path(name).stem) in files:
-                faults.append(Fault("duplicate", f"{folder}: {files[stem]} and {name}"))
+            elif (stem := unicodedata.normalize("NFC", Path(name).stem)) in files:
+                same = Path(files[stem]).stem == Path(name).stem
+                shown = [file if same else ascii(file)[1:-1] for file in (files[stem], name)]  # else they look alike
+                faults.append(Fault("duplicate", f"{folder}: {' and '.join(shown)}"))
             else:
                 files[stem] = name
     if not files:
@@ -128,7 +141,7 @@ def scan(folder: str | Path, *, key: str) -> tuple[dict[str, str], list[Fault]]:
         raise ValueError(
             f"{key}={folder} has no image ({' '.join(SUFFIXES)}); it holds {' and '.join(found) or 'nothing'}"
         )
-    return dict(sorted(files.items())), faults
+    return dict(sorted(files.items(), key=lambda item: Path(item[1]).stem)), faults
 
 
 def method_names(folders: Sequence[Path], names: Sequence[str] | None = None) -> list[str]:

@@ -5,67 +5,75 @@ Example: ``python -c "from pathlib import Path; from seglab.scoring.images impor
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from seglab.data.files import FORMATS, check_png
 from seglab.scoring.faults import Fault
 
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 FEW = 60
 """Values of a mask that are all below this, but for 0 and 255, are class indices."""
 SCALED = {"L;2": 85, "L;4": 17}
 """Pillow stretches grey of 2 and 4 bits to 0..255 by these factors."""
 
 
-def read_map(path: Path) -> np.ndarray:
+def read_map(path: Path, *, strict: bool = True) -> np.ndarray:
     """A saliency map.
 
     Args:
         path: 1, 8 or 16 bits, grey or with equal channels; transparency is dropped.
+        strict: refuse what looks like labels, or like 8 bits in a file of 16.
 
     Returns:
         uint8 [H, W] grey values 0..255; or float64 [H, W] in 0..1 for 16 bits.
 
     Raises:
-        Fault: unreadable, in colour, or a label map.
+        Fault: unreadable, in colour, or refused.
     """
     image = _open(path)
     _refuse_palette(image, path)
     grey_HW = _grey(image, path)
     if grey_HW.dtype == np.bool_:
         return grey_HW.astype(np.uint8) * 255
+    top = grey_HW.max()
     if grey_HW.dtype != np.uint8:
+        if strict and 0 < top <= 255:
+            raise Fault("depth", f"{path}: map with no value above {top}, of 65535")
         return grey_HW / 65535.0
-    if grey_HW.size and grey_HW.max() == 1:
+    if strict and top == 1:
         raise Fault("labels", f"{path}: values 0 and 1 only, of 255")
     return grey_HW
 
 
-def read_mask(path: Path) -> np.ndarray:
+def read_mask(path: Path, *, strict: bool = True) -> np.ndarray:
     """An object mask as grey values uint8 [H, W], 0..255; of 16 bits the upper 8, and 0/1 becomes 0/255.
 
+    Args:
+        path: as for a map; 16 bits that hold 0/1 or 0/255 are read as they are meant, too.
+        strict: refuse what looks like labels, or like 8 bits in a file of 16.
+
     Raises:
-        Fault: unreadable, in colour, or a label map.
+        Fault: unreadable, in colour, or refused.
     """
     image = _open(path)
     _refuse_palette(image, path)
     grey_HW = _grey(image, path)
     if grey_HW.dtype == np.bool_:
         return grey_HW.astype(np.uint8) * 255
+    top = grey_HW.max()
+    if top == 1 or (top == 255 and grey_HW.dtype != np.uint8 and np.isin(grey_HW, (0, 255)).all()):
+        return (grey_HW > 0) * np.uint8(255)  # background and object, which cannot mean anything else
     if grey_HW.dtype != np.uint8:
-        return (grey_HW >> 8).astype(np.uint8)
-    if grey_HW.size and grey_HW.max() == 1:
-        return grey_HW * np.uint8(255)  # background 0 and object 1, which cannot mean anything else
+        if strict and 0 < top <= 255:
+            raise Fault("depth", f"{path}: mask with the values {_values(grey_HW)}, of 65535")
+        grey_HW = (grey_HW >> 8).astype(np.uint8)
     there = np.flatnonzero(np.bincount(grey_HW.ravel(), minlength=256))
     middle = there[(there > 0) & (there < 255)]
     lossy = path.suffix.lower() in (".jpg", ".jpeg", ".webp")
-    if middle.size and middle[-1] <= FEW and not (lossy and there[-1] == 255):
-        shown = ", ".join(map(str, there[:8].tolist()))
-        raise Fault("labels", f"{path}: mask with the values {shown}{', ...' if there.size > 8 else ''}")
+    if strict and middle.size and middle[-1] <= FEW and not (lossy and there[-1] == 255):
+        raise Fault("labels", f"{path}: mask with the values {_values(there)}")
     return grey_HW
 
 
@@ -84,10 +92,14 @@ def read_labels(path: Path) -> np.ndarray:
 
 def _open(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             raw = image.tile[0][3] if image.tile else None
             image.load()
-    except BROKEN as error:
+        if not image.width or not image.height:
+            raise ValueError("it has no pixels")
+        if image.format == "PNG":
+            check_png(path.read_bytes())
+    except Exception as error:  # the decoders have a dozen types for damage, none of which names the file
         size = f"{path.stat().st_size} bytes" if path.is_file() else "no such file"
         raise Fault("unreadable", f"{path}: {size}; {error}") from error
     image.info["scaled"] = SCALED.get(raw, 1) if isinstance(raw, str) else 1
@@ -101,8 +113,7 @@ def _refuse_palette(image: Image.Image, path: Path) -> None:
         colours = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
         colours = colours[used[used < len(colours)]]
         if (colours != colours[:, :1]).any():
-            shown = ", ".join(map(str, used[:8].tolist()))
-            raise Fault("labels", f"{path}: palette image with the indices {shown}")
+            raise Fault("palette", f"{path}: palette image with the indices {_values(used)}")
 
 
 def _grey(image: Image.Image, path: Path) -> np.ndarray:
@@ -112,7 +123,10 @@ def _grey(image: Image.Image, path: Path) -> np.ndarray:
     if image.mode in ("1", "L"):
         return np.asarray(image)
     if image.mode.startswith("I"):
-        return np.asarray(image).astype(np.int64).clip(0, 65535)
+        whole_HW = np.asarray(image).astype(np.int64)
+        if whole_HW.min() < 0 or whole_HW.max() > 65535:
+            raise Fault("range", f"{path}: values from {whole_HW.min()} to {whole_HW.max()}")
+        return whole_HW
     if image.mode == "LA":
         return np.asarray(image)[..., 0]
     if image.mode in ("RGB", "RGBA"):
@@ -121,3 +135,9 @@ def _grey(image: Image.Image, path: Path) -> np.ndarray:
             return np.ascontiguousarray(channels[..., 0])
         raise Fault("colour", f"{path}: three channels that differ")
     raise Fault("colour", f"{path}: an image of mode {image.mode}")
+
+
+def _values(array: np.ndarray) -> str:
+    """The first eight values that occur."""
+    there = np.unique(array)
+    return ", ".join(map(str, there[:8].tolist())) + (", ..." if there.size > 8 else "")

@@ -41,11 +41,13 @@ class SaliencyMeasure:
         protocol: thresholds, normalisation and the rest.
         weighted: False leaves out ``fbeta_weighted``, which takes most of the time.
         resize: ``error`` or ``to_mask``, for a map of another size than its mask.
+        reading: ``strict`` refuses what looks like labels, ``grey`` takes grey values as they are.
     """
 
     protocol: Protocol
     weighted: bool = True
     resize: str = "error"
+    reading: str = "strict"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -54,7 +56,11 @@ class SaliencyMeasure:
 
     def truth(self, path: Path) -> np.ndarray:
         """The mask, bool [H, W]."""
-        return self.protocol.binarise(read_mask(path))
+        return self.protocol.binarise(read_mask(path, strict=self.reading == "strict"))
+
+    def has_object(self, mask_HW: np.ndarray) -> bool:
+        """Whether a mask has a pixel of an object."""
+        return bool(mask_HW.any())
 
     def pair(self, path: Path, mask_HW: np.ndarray) -> Measured:
         """Measure a map file against a mask that was read.
@@ -62,7 +68,7 @@ class SaliencyMeasure:
         Raises:
             Fault: the file does not fit.
         """
-        map_HW = fitted(read_map(path), mask_HW.shape, path, resize=self.resize)
+        map_HW = fitted(read_map(path, strict=self.reading == "strict"), mask_HW.shape, path, resize=self.resize)
         try:
             score = score_map(map_HW, mask_HW, self.protocol, weighted=self.weighted)
         except ValueError as error:
@@ -107,10 +113,12 @@ class PooledMeasure:
     Args:
         protocol: classes, threshold and the rest.
         resize: ``error`` or ``to_mask``, for a map of another size than its mask.
+        reading: as in :class:`SaliencyMeasure`; label maps are always taken as they are.
     """
 
     protocol: Pooled
     resize: str = "error"
+    reading: str = "strict"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -132,7 +140,11 @@ class PooledMeasure:
                 # What an ordinary mask file holds: ignoring its object would go unnoticed.
                 raise Fault("not labels", f"{path}: values 0 and 255 only, but protocol.trimap=true ignores 255")
             return labels_HW
-        return (read_mask(path) > self.protocol.mask_above).astype(np.uint8)
+        return (read_mask(path, strict=self.reading == "strict") > self.protocol.mask_above).astype(np.uint8)
+
+    def has_object(self, labels_HW: np.ndarray) -> bool:
+        """Whether a mask has a pixel of an object; label maps need none."""
+        return bool(self.protocol.classes) or bool((labels_HW == 1).any())
 
     def pair(self, path: Path, labels_HW: np.ndarray) -> Measured:
         """Measure a map file against labels that were read.
@@ -143,7 +155,8 @@ class PooledMeasure:
         if self.protocol.classes:
             found_HW = fitted(read_labels(path), labels_HW.shape, path, resize=self.resize, labels=True)
         else:
-            map_HW = fitted(read_map(path), labels_HW.shape, path, resize=self.resize)
+            map_HW = read_map(path, strict=self.reading == "strict")
+            map_HW = fitted(map_HW, labels_HW.shape, path, resize=self.resize)
             top = 255 if map_HW.dtype == np.uint8 else 1
             found_HW = map_HW > self.protocol.fixed * top
         matrix_KK = self._count(found_HW, labels_HW, path)
@@ -174,11 +187,13 @@ class PooledMeasure:
 Measure = SaliencyMeasure | PooledMeasure
 
 
-def measure_for(protocol: Protocol | Pooled, *, weighted: bool = True, resize: str = "error") -> Measure:
+def measure_for(
+    protocol: Protocol | Pooled, *, weighted: bool = True, resize: str = "error", reading: str = "strict"
+) -> Measure:
     """The kind of measuring a protocol asks for."""
     if isinstance(protocol, Pooled):
-        return PooledMeasure(protocol=protocol, resize=resize)
-    return SaliencyMeasure(protocol=protocol, weighted=weighted, resize=resize)
+        return PooledMeasure(protocol=protocol, resize=resize, reading=reading)
+    return SaliencyMeasure(protocol=protocol, weighted=weighted, resize=resize, reading=reading)
 
 
 def fitted(map_HW: np.ndarray, size: tuple[int, int], path: Path, *, resize: str, labels: bool = False) -> np.ndarray:

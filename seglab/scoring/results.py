@@ -14,7 +14,7 @@ from typing import Any
 
 from seglab.report.grid import Grid
 from seglab.scoring.figures import draw_curves
-from seglab.scoring.folders import Work, file_name
+from seglab.scoring.folders import LEFT_OUT, NO_MAP, NO_MASK, Work, file_name
 from seglab.scoring.gather import Result, quoted
 from seglab.scoring.words import better, heading
 
@@ -40,13 +40,14 @@ def write_results(
     columns: Sequence[str],
     curves: bool,
 ) -> str:
-    """Write ``table.md``, ``table.csv``, ``table.tex``, ``summary.json`` and the curves.
+    """Write ``table.md``, ``table.csv``, ``table.tex``, ``summary.json``, ``left_out.csv`` and the curves.
 
     Args:
         results: one per method.
         work: what was scored.
         folder: where to write; it exists.
-        about: ``set``, ``protocol`` (plain types), ``command`` and ``percent``.
+        about: ``set``, ``gt``, ``protocol`` and ``settings`` (plain types), ``command``, ``percent`` and
+            ``masks_without_object``.
         columns: metrics of the table.
         curves: whether curves are drawn and written as ``<method>-curves.csv``.
 
@@ -83,17 +84,28 @@ def write_results(
     metrics = list(dict.fromkeys(metric for r in results for metric in r.metrics))
     rows = ([quoted(r.name), str(r.images), *(_number(r.metrics.get(m, math.nan)) for m in metrics)] for r in results)
     _write_csv(folder / "table.csv", ["method", "images", *metrics], rows)
-    summary = json.dumps(_summary(results, work, about), indent=2, ensure_ascii=False)
+    if work.unmatched:
+        write_unmatched(work, folder / LEFT_OUT)
+    files = sorted({"summary.json", *(path.name for path in folder.iterdir())})
+    summary = json.dumps(_summary(results, work, about) | {"files": files}, indent=2, ensure_ascii=False)
     (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
     return f"{title}\n\n{table}\n"
+
+
+def write_unmatched(work: Work, path: Path) -> None:
+    """Write the files without a partner as CSV: method, id, what is missing."""
+    _write_csv(path, ["method", "id", "what"], ([*map(quoted, line)] for line in work.unmatched))
 
 
 def _summary(results: Sequence[Result], work: Work, about: Mapping[str, Any]) -> dict[str, Any]:
     """Every number beside what it was measured by, as plain types."""
     return {
-        **{key: about[key] for key in ("set", "protocol", "percent", "settings")},
-        "gt": str(work.gt),
-        "left_out": list(work.left_out),
+        **{key: about[key] for key in ("set", "gt", "protocol", "percent", "settings", "masks_without_object")},
+        "left_out": {
+            "maps_without_mask": sum(what == NO_MASK for *_, what in work.unmatched),
+            "masks_without_map": sum(what == NO_MAP for *_, what in work.unmatched),
+            "file": LEFT_OUT if work.unmatched else None,
+        },
         "methods": {
             r.name: {
                 "pred": str(work.methods[r.name]),

@@ -41,12 +41,14 @@ class Part:
         rows: method -> (stem, numbers) of its images, in order.
         sums: method -> sums over them.
         faults: what was wrong with files.
+        empty: names of mask files without an object.
         images: how many masks were looked at.
     """
 
     rows: dict[str, list[tuple[str, tuple[float, ...]]]] = field(default_factory=dict)
     sums: dict[str, Sums] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
     images: int = 0
 
 
@@ -116,7 +118,8 @@ def _tasks(work: Work) -> Iterator[list[Task]]:
     tasks: list[Task] = []
     for stem in work.stems:
         maps = [(name, work.methods[name] / files[stem]) for name, files in work.maps.items() if stem in files]
-        tasks.append((stem, work.gt / work.masks[stem], maps))
+        gt = work.gt / work.masks[stem]
+        tasks.append((gt.stem, gt, maps))
         if len(tasks) == PART:
             yield tasks
             tasks = []
@@ -134,6 +137,8 @@ def score_part(measure: Measure, tasks: list[Task]) -> Part:
         except Fault as fault:
             part.faults.append(fault)
             continue
+        if not measure.has_object(mask):
+            part.empty.append(gt.name)
         for name, path in maps:
             try:
                 measured = measure.pair(path, mask)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -218,10 +218,9 @@ def _build(cls: type, content: Any, where: str) -> Any:
         arguments[key] = tuple(value) if isinstance(value, list) else value
         if not _fits(arguments[key], hints[key]):
             raise ValueError(f"{where}: {key}={value!r}: expected {_in_words(hints[key])}")
-    try:
-        return cls(**arguments)
-    except TypeError as error:
-        raise ValueError(f"{where}: {str(error).split('__init__() ')[-1]}") from error
+    if absent := [f.name for f in fields(cls) if f.default is MISSING and f.name not in arguments]:
+        raise ValueError(f"{where}: missing {', '.join(absent)}: expected {'values' if absent[1:] else 'a value'}")
+    return cls(**arguments)
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import REPO
 from PIL import Image
 
 from seglab import doctor
 from seglab.checkup import datasets, fact, software, storage, surroundings
-from seglab.checkup.page import WIDTH, page
+from seglab.checkup.page import WIDTH, as_json, page
 
 
 def by_name(facts) -> dict[str, fact.Fact]:
     return {f.name: f for f in facts}
 
 
-def test_a_sound_installation_gives_one_page(command, tmp_path) -> None:
+def test_a_sound_installation_gives_one_page(tmp_path) -> None:
     secret = "hunter2-do-not-print"
+    kept = ("PATH", "HOME", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "NUMBA_CACHE_DIR")
     environment = {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        "PYTHONPATH": str(REPO),
         "SEGLAB_DATA": str(tmp_path / "nowhere"),
         "HF_TOKEN": secret,
         "WANDB_API_KEY": secret,
@@ -30,7 +36,8 @@ def test_a_sound_installation_gives_one_page(command, tmp_path) -> None:
         "AWS_SESSION": secret,
         "OMP_NUM_THREADS": "1",
     }
-    result = command("doctor", env=environment)
+    line = [sys.executable, "-m", "seglab.doctor"]
+    result = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].startswith("# seglab doctor: a run can work")
@@ -38,9 +45,9 @@ def test_a_sound_installation_gives_one_page(command, tmp_path) -> None:
     assert max(map(len, lines)) <= WIDTH + 40  # a long path is not broken
     assert secret not in result.stdout + result.stderr
     assert "- HF_TOKEN: set, hidden" in lines
-    assert "- MLFLOW_TRACKING_URI: https://hidden@example.org/?token=hidden&x=1" in lines
+    assert "- MLFLOW_TRACKING_URI: https://hidden@example.org/?token=hidden&x=hidden" in lines
+    assert re.search(r"torch \d", result.stdout)
     for text in (
-        "torch 2.",
         "numba: compiles",
         "trial cpu: convolution",
         "numpy ",
@@ -53,12 +60,14 @@ def test_a_sound_installation_gives_one_page(command, tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_outputs_that_cannot_be_written_fail(command, tmp_path) -> None:
+def test_outputs_that_cannot_be_written_fail(monkeypatch, capsys, tmp_path) -> None:
+    monkeypatch.setattr(doctor, "gather_apart", lambda name, module: [])
+    monkeypatch.setattr(doctor.software, "facts", lambda: [])
     (tmp_path / "file").write_text("")
-    result = command("doctor", f"runtime.outputs={tmp_path / 'file' / 'outputs'}", "json=true")
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == "seglab: broken: outputs; the page says what to do"
-    (found,) = [f for f in json.loads(result.stdout)["Outputs"] if f["name"] == "outputs"]
+    parts = doctor.examine(str(tmp_path / "file" / "outputs"), str(tmp_path), {})
+    with pytest.raises(ValueError, match=r"^broken: outputs; the page says what to do$"):
+        doctor.show(parts, as_json=True)
+    (found,) = [f for f in json.loads(capsys.readouterr().out)["Outputs"] if f["name"] == "outputs"]
     assert found["level"] == "broken"
     assert "runtime.outputs=" in found["remedy"]
     assert "Not a directory" in found["text"]
@@ -116,6 +125,8 @@ def test_versions_are_compared_as_numbers() -> None:
     wanted = software.requirements()
     assert wanted["torch"] == ("2.11", "")
     assert wanted["wandb"][1] == "wandb"
+    assert wanted["onnx"][1] == wanted["onnxscript"][1] == "export"
+    assert wanted["pytest"][1] == "dev"
 
 
 def test_old_and_absent_packages_are_marked(monkeypatch) -> None:
@@ -126,6 +137,9 @@ def test_old_and_absent_packages_are_marked(monkeypatch) -> None:
     assert "'torch>=2.11'" in found["torch"].remedy
     assert (found["numba"].level, found["numba"].text) == ("broken", "absent")
     assert found["tensorboard"].level == "note"
+    names = set(re.findall(r"[\w-]+", found["present extras"].text))
+    assert {"onnx", "onnxruntime", "onnxscript", "wandb", "mlflow", "hydra-submitit-launcher"} <= names
+    assert not {"pytest", "ruff", "torch"} & names
     assert "torch 2.1" not in found["needed"].text
 
 
@@ -153,6 +167,10 @@ def test_data_present_in_part_is_marked(tmp_path) -> None:
     again = by_name(datasets.facts(str(tmp_path), {}))
     assert "1 of 18 masks" in again["msra_mini"].text
     broken = by_name(datasets.facts(str(tmp_path / "ECSSD"), {}))
+    nowhere = by_name(datasets.facts(str(tmp_path / "nowhere"), {}))
+    assert broken["data sets"] == nowhere["data sets"]
+    assert nowhere["data sets"].level == "ok"  # the page shows only such below their heading
+    assert {"thur15k", "ecssd", "duts", "msra_mini"} <= set(re.findall(r"\w+", nowhere["data sets"].text))
     assert "is a file" in broken["data root"].text
     assert broken["data root"].level == "note"
 
@@ -199,13 +217,65 @@ def test_little_room_and_networks_are_noted(tmp_path, monkeypatch) -> None:
 
 def test_home_and_secrets_are_not_shown(monkeypatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
-    assert fact.home("/home/ann/x:/home/anna/y") == "~/x:/home/anna/y"
+    assert fact.presentable("/home/ann/x:/home/anna/y") == "~/x:/home/anna/y"
     found = by_name(surroundings.facts({"NCCL_X": "/home/ann/lib", "SEGLAB_PASSWORD": "a", "EDITOR": "vi"}))
     assert found["NCCL_X"].text == "~/lib"
     assert found["SEGLAB_PASSWORD"].text == "set, hidden"
     assert "EDITOR" not in found
     many = by_name(surroundings.facts({f"SEGLAB_{i:02d}": "x" for i in range(40)}))
     assert "SEGLAB_39" in many["more variables"].text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("postgresql://me:p@ss/w0rd@db/x?sig=abc123", "postgresql://hidden@db/x?sig=hidden"),
+        ("https://me:a/b@h", "https://hidden@h"),
+        ("https://me:p?q#r@h/x", "https://hidden@h/x"),
+        ("https://a:b@one https://c:d@two/?x=1", "https://hidden@two/?x=hidden"),
+        (
+            "https://h/?X-Amz-Signature=5e&X-Amz-Credential=AKIA",
+            "https://h/?X-Amz-Signature=hidden&X-Amz-Credential=hidden",
+        ),
+        ("https://h/x?abc123", "https://h/x?hidden"),
+        ("https://h/x#access=abc?d", "https://h/x#access=hidden&hidden"),
+        ("me:a/b@host", "hidden@host"),
+        ("user=ann;token=abc", "user=hidden;token=hidden"),
+        ("a\x1b[31mb\x07\udc80", r"a\x1b[31mb\x07\udc80"),
+        ("sqlite:///outputs/mlflow.db", "sqlite:///outputs/mlflow.db"),
+        ("expandable_segments:True", "expandable_segments:True"),
+        ("/opt/lib:/opt/spack@1/lib", "/opt/lib:/opt/spack@1/lib"),
+    ],
+)
+def test_of_an_address_only_the_place_is_shown(value: str, shown: str) -> None:
+    assert surroundings.value_of("HF_ENDPOINT", value) == shown
+
+
+@pytest.mark.parametrize("name", ["WANDB_USERNAME", "SEGLAB_EMAIL", "HF_USER", "MLFLOW_TRACKING_PASSWORD"])
+def test_who_the_user_is_is_not_shown(name: str) -> None:
+    assert surroundings.value_of(name, "ann") == "set, hidden"
+
+
+def test_no_text_of_the_page_names_the_home_directory(monkeypatch, tmp_path) -> None:
+    real, link = tmp_path / "disk" / "ann", tmp_path / "home" / "ann"
+    real.mkdir(parents=True)
+    link.parent.mkdir()
+    link.symlink_to(real)
+    monkeypatch.setenv("HOME", str(link))
+
+    def raises():
+        raise OSError(f"{real}/lib.so: bad\x1b[2J, see {link}/x")
+
+    (failed,) = fact.gather("probe", raises)
+    parts = {"A": [failed, fact.Fact(f"{link}/a", f"{real}/b", "note", f"see {link}/c"), fact.Fact("d", f"in {real}")]}
+    for text in (page(parts), as_json(parts)):
+        assert "ann" not in text
+        assert "\x1b" not in text
+        for shown in ("~/a", "~/b", "~/c", "in ~", "~/lib.so: bad", "~/x"):
+            assert shown in text
+    # Cut in the middle, a path would not be known any more.
+    long = fact.brief("x" * (fact.LONGEST - len(str(real)) + 2) + f" {real}/y")
+    assert "/disk/" not in long
 
 
 def test_weights_on_disk_are_listed(tmp_path) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,12 +97,43 @@ def test_names_and_the_table(command, tmp_path: Path) -> None:
     table = command("prepare", f"runtime.data_root={tmp_path}")
     assert table.returncode == 0
     for line in ("voc2012 .* absent .* 2000 MB", "hku_is .* by hand", "shapes .* drawn"):
-        import re
-
         assert re.search(line.replace(" .* ", r"\s.*"), table.stdout), line
     drawn = command("prepare", "data=shapes")
     assert drawn.returncode == 0
     assert "drawn by seglab, there is nothing to prepare" in drawn.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sod"], "sod: did you mean data=sod?"),
+        (["fetch=false", "dutz"], "dutz: did you mean data=duts?"),
+        (["/disk/photos"], "/disk/photos: expected key=value, e.g. data=duts"),
+        (["data=sod", "runtime.data_root=~/d"], "runtime.data_root=~/d (environment variable SEGLAB_DATA): '~' is not"),
+        (["data=sod", "runtime.outputs='~/d'"], f"'~' is not read here; expected runtime.outputs={Path.home()}/d"),
+    ],
+)
+def test_what_hydra_would_not_take_gets_one_message(arguments: list[str], message: str) -> None:
+    from seglab.prepare import complete
+
+    with pytest.raises(ValueError, match=re.escape(message)):
+        complete(arguments)
+
+
+def test_flags_are_not_taken_for_names() -> None:
+    from seglab.prepare import complete
+
+    for arguments in (["--cfg", "job"], ["-m"], ["~eval"], ["--config-dir", "sod", "data=sod"]):
+        assert set(arguments) <= set(complete(arguments))
+
+
+def test_a_name_alone_and_a_root_in_the_home_folder(command, tmp_path: Path) -> None:
+    done = command("prepare", "sod")
+    assert (done.returncode, done.stderr) == (1, "seglab: sod: did you mean data=sod?\n")
+    done = command("prepare", env={"SEGLAB_DATA": "~/d"})
+    assert done.returncode == 1
+    assert "runtime.data_root=~/d (environment variable SEGLAB_DATA): '~' is not read here" in done.stderr
+    assert not (tmp_path / "~").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
@@ -133,7 +165,7 @@ def test_a_killed_download_goes_on(command, site, number: int, tmp_path: Path) -
     )
     part = folder / "images-images.zip.part"
     for _ in range(600):
-        if part.is_file():
+        if part.is_file() or process.poll() is not None:
             break
         time.sleep(0.05)
     process.send_signal(number)

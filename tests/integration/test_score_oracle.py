@@ -13,7 +13,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from seglab.config import compose, conf_dir
+from seglab.metrics.protocol import Protocol
+from seglab.metrics.saliency import score_map
 from seglab.score import score
+from seglab.targets import instantiate
 
 
 @pytest.mark.parametrize("option", [p.stem for p in sorted((conf_dir() / "protocol").glob("*.yaml"))])
@@ -86,3 +89,61 @@ def test_pysodmetrics_agrees_on_files(tmp_path: Path) -> None:
     folder = score(compose("score", [*settings, f"runtime.outputs={tmp_path / 'out'}"]))
     got = json.loads((folder / "summary.json").read_text())["methods"]["maps"]["metrics"]
     assert {n: got[n] for n in want} == pytest.approx(want, abs=1e-6, rel=0)
+
+
+def test_label_maps(data_root: Path, tmp_path: Path) -> None:
+    """Street scenes against the same labels, shifted: pooled IoU of every class, as counted pixel by pixel."""
+    source = data_root / "CamVid-mini"
+    gt, pred = tmp_path / "gt", tmp_path / "shifted"
+    gt.mkdir()
+    pred.mkdir()
+    truth, found = [], []
+    for stem in (source / "ImageSets" / "Segmentation" / "val.txt").read_text().split():
+        labels = Image.open(source / "SegmentationClass" / f"{stem}.png")
+        labels.save(gt / f"{stem}.png")
+        moved = np.roll(np.asarray(labels), 5, axis=1) % 11  # grey, void becomes a class
+        Image.fromarray(moved).save(pred / f"{stem}.png")
+        truth.append(np.asarray(labels))
+        found.append(moved)
+
+    def scored(*settings: str) -> Path:
+        return score(compose("score", [*settings, f"runtime.outputs={tmp_path / 'out'}"]))
+
+    with pytest.raises(ValueError, match=r"label map where(.|\n)*protocol=regularized_paper"):
+        scored(f"pred={pred}", f"gt={gt}")
+    protocol = "protocol=regularized_paper"
+    with pytest.raises(ValueError, match=r"label outside the classes(.|\n)*\[5, 6"):
+        scored(f"pred={pred}", f"gt={gt}", protocol, "protocol.classes=5")
+    folder = scored(f"pred={pred}", f"gt={gt}", protocol, "protocol.classes=11", "runtime.workers=2")
+    truth, found = np.stack(truth), np.stack(found)
+    valid = truth != 255
+    want = [((truth == k) & (found == k)).sum() / (((truth == k) | (found == k)) & valid).sum() for k in range(11)]
+    got = json.loads((folder / "summary.json").read_text())["methods"]["shifted"]["metrics"]
+    assert [got[f"iou_{k}"] for k in range(11)] == pytest.approx([100 * v for v in want])
+    assert got["miou"] == pytest.approx(100 * np.mean(want))
+    assert got["accuracy"] == pytest.approx(100 * (truth == found)[valid].mean())
+    assert (folder / "shifted.csv").read_text().startswith("id,")
+    assert "IoU 10" in (folder / "table.md").read_text()
+    assert not (folder / "pr.png").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_constant_map_follows_the_formula_where_pysodmetrics_does_not() -> None:
+    """A constant map and an object of one pixel: the variance of every quarter is 0, which PySODMetrics rounds."""
+    map_HW, mask_HW = np.full((6, 5), 28, np.uint8), np.zeros((6, 5), np.uint8)
+    mask_HW[0, 0] = 255
+    got = score_map(map_HW, mask_HW > 128, measure_protocol("pysodmetrics")).values["s_measure"]
+    level, share = 28 / 255, 1 / 30
+    inside, outside = 2 * level / (level**2 + 1), 2 * (1 - level) / ((1 - level) ** 2 + 1)
+    objects = share * inside + (1 - share) * outside
+    # The object's pixel is a quarter of its own, so map and mask are constant in every quarter: numerator and
+    # denominator are 0, which counts as 1.
+    assert got == pytest.approx(0.5 * objects + 0.5 * 1, abs=1e-12)
+    assert got == pytest.approx(0.984, abs=5e-4)
+    other = pytest.importorskip("py_sod_metrics", reason="PySODMetrics is not installed").Smeasure()
+    other.step(pred=map_HW, gt=mask_HW)
+    assert other.get_results()["sm"] == pytest.approx(0.567, abs=5e-4)
+
+
+def measure_protocol(name: str) -> Protocol:
+    return instantiate(compose("score", ["pred=a", "gt=b", f"protocol={name}"]).protocol)

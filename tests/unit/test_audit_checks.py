@@ -6,64 +6,17 @@ import json
 
 import numpy as np
 import pytest
+from audit_folder import SIZE, disc, filled, grey_mask, ids, photo
 from PIL import Image
 
 from seglab.audit.audit import audit
 from seglab.audit.finding import CHECKS, LEVELS
 from seglab.audit.subject import Entry, KnownBad, Subject, from_pairs
-from seglab.data.pairs import Pairs
-
-SIZE = (96, 72)
-
-
-def photo(seed: int, size=SIZE) -> Image.Image:
-    """A picture with structure at every scale, another one for every seed."""
-    dice = np.random.default_rng(seed)
-    layers = [Image.fromarray(dice.integers(0, 256, (n, n, 3), dtype=np.uint8)).resize(size, 3) for n in (3, 6, 12)]
-    return Image.fromarray(np.mean([np.asarray(layer) for layer in layers], axis=0).astype(np.uint8))
-
-
-def disc(size=SIZE) -> np.ndarray:
-    y, x = np.mgrid[: size[1], : size[0]]
-    return ((x - size[0] / 2) ** 2 + (y - size[1] / 2) ** 2 < 400).astype(np.uint8)
-
-
-class Folder:
-    """Image and mask folders that are filled pair by pair."""
-
-    def __init__(self, root):
-        self.root = root
-        self.parts = {"train": [], "test": []}
-        for name in ("img", "gt"):
-            (root / name).mkdir()
-
-    def add(self, stem, *, part="train", image=None, mask=None, suffix=".png", save=None):
-        picture = photo(len(self.parts["train"]) + 100 * len(self.parts["test"]) + 7) if image is None else image
-        picture.save(self.root / "img" / f"{stem}{suffix}", **(save or {}))
-        label = Image.fromarray(disc(picture.size) * np.uint8(255)) if mask is None else mask
-        label.save(self.root / "gt" / f"{stem}.png")
-        self.parts[part].append(stem)
-
-    def source(self, **options) -> Pairs:
-        for part, stems in self.parts.items():
-            (self.root / f"{part}.txt").write_text("".join(f"{stem}\n" for stem in stems))
-        lists = {f"{part}_list": str(self.root / f"{part}.txt") for part in self.parts}
-        return Pairs(str(self.root / "img"), masks=str(self.root / "gt"), name="faulty", **lists, **options)
-
-    def report(self, **options):
-        return audit(from_pairs(self.source(**options)), workers=2, progress=False)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    made = Folder(tmp_path)
-    for i in range(6):
-        made.add(f"clean{i}", part="train" if i < 4 else "test", suffix=".jpg")
-    return made
-
-
-def ids(report, check, part=None) -> set[str]:
-    return {example.id for finding in report.of(check, part) for example in finding.examples}
+    return filled(tmp_path)
 
 
 def test_clean_images_are_not_named(folder):
@@ -151,52 +104,6 @@ def test_every_fault_is_found_and_nothing_else(folder, tmp_path):
     for name in ("clean", "turned.jpg"):
         assert not any(name in e.id for f in report.errors for e in f.examples)
     assert not any(str(tmp_path) in e.id + e.detail for f in report.findings for e in f.examples)
-
-
-def grey_mask(values) -> Image.Image:
-    return Image.fromarray(np.asarray(values, np.uint8))
-
-
-def test_copies_within_and_across_parts(folder, tmp_path):
-    folder.add("first", image=photo(71))
-    folder.add("again", image=photo(71), part="test")
-    folder.add("third", image=photo(72))
-    folder.add("third_too", image=photo(72))
-    folder.add("sharp", image=photo(73, (400, 300)))
-    small = photo(73, (400, 300)).resize((200, 150))
-    folder.add("resaved", image=small, part="test", suffix=".jpg", save={"quality": 40})
-    folder.add("left", image=photo(74, (200, 150)))
-    mirrored = photo(74, (200, 150)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    folder.add("right", image=mirrored, part="test", suffix=".jpg", save={"quality": 80})
-    folder.add("plain", image=Image.new("RGB", SIZE, (200, 200, 200)))
-    folder.add("plain_too", image=Image.new("RGB", SIZE, (90, 120, 90)), part="test")
-    report = folder.report()
-    assert ids(report, "leak", "train+test") == {"first = again"}
-    assert ids(report, "copies", "train") == {"third = third_too"}
-    assert ids(report, "near-leak", "train+test") == {"sharp = resaved", "left = right"}
-    assert not report.of("near-copies")
-    assert not report.errors
-    details = {e.id: e.detail for e in report.of("near-leak")[0].examples}
-    assert details["left = right"].startswith("mirrored")
-    assert not details["sharp = resaved"].startswith("mirrored")
-
-
-@pytest.mark.parametrize("change", ["brighter", "cropped", "quality", "half"])
-def test_a_changed_copy_is_found_among_many_others(change, tmp_path):
-    source = Folder(tmp_path)
-    for i in range(40):
-        source.add(f"p{i:02d}", image=photo(i, (160, 120)), part="train" if i % 2 else "test")
-    original = photo(8, (160, 120))
-    copy = {
-        "brighter": original.point(lambda v: min(255, int(v * 1.2) + 8)),
-        "cropped": original.crop((2, 2, 158, 118)),
-        "quality": original,
-        "half": original.resize((80, 60)),
-    }[change]
-    source.add("copy", image=copy, suffix=".jpg", save={"quality": 30 if change == "quality" else 85})
-    report = source.report()
-    assert ids(report, "near-leak") == {"copy = p08"}
-    assert not report.of("near-copies")
 
 
 def test_graded_masks_are_a_note_where_a_threshold_cuts_them(folder):
@@ -297,3 +204,10 @@ def test_every_check_has_words():
         assert level in LEVELS, check
         assert what, check
         assert remedy, check
+
+
+def test_flat_images_alone_are_no_copies_of_each_other():
+    from seglab.audit.hashes import near_pairs
+
+    alike = near_pairs(np.zeros(3, np.uint64), np.zeros(3, np.uint64), np.full((3, 32, 32), 7, np.uint8))
+    assert alike == ([], False)

@@ -84,6 +84,29 @@ def test_everything_that_does_not_match_is_told_at_once(root):
         source(root).items("train")
 
 
+def test_a_name_in_another_unicode_form_does_not_match_and_is_told_as_that(root):
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    picture(root / "img" / f"{composed}.jpg", 20)
+    label(root / "gt" / f"{apart}.png")
+    picture(root / "img" / "bar\u00e9.jpg", 21)
+    told = "the same name in another Unicode form (NFC, NFD) is there"
+    report = look(source(root))
+    assert cases(report, "no-mask") == {f"img/{composed}.jpg": told, "img/bar\u00e9.jpg": ""}
+    assert cases(report, "no-image") == {f"gt/{apart}.png": told}
+    (root / "train.txt").write_text(f"p0\n{composed}\n")
+    (root / "test.txt").write_text("p1\n")
+    lists = {"split": None, "train_list": str(root / "train.txt"), "test_list": str(root / "test.txt")}
+    assert cases(look(source(root, **lists)), "no-mask") == {f"img/{composed}.jpg": told}
+    (root / "gt" / f"{apart}.png").rename(root / "gt" / f"{composed}.png")
+    (root / "train.txt").write_text(f"p0\n{apart}\n")
+    report = look(source(root, **lists))
+    assert cases(report, "absent") == {apart: f"in train.txt; {told}"}
+    assert any("(NFC, NFD) is there, rename one" in fault.hint for fault in report.subject.faults)
+    (root / "train.txt").write_text(f"{apart}\n")
+    (root / "test.txt").write_text("")
+    assert [f.alike for f in from_pairs(source(root, **lists)).faults if f.kind == "empty"] == [(apart,)]
+
+
 def test_lone_files_are_looked_into_too(root):
     (root / "img" / "bare.jpg").write_bytes(b"")
     assert set(cases(look(source(root)), "unreadable")) == {"img/bare.jpg"}

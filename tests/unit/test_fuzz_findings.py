@@ -117,6 +117,16 @@ def test_a_config_that_contains_itself() -> None:
         ("runtime.outputs=5", "runtime.outputs=5: expected text"),
         ("init.run=true", "init.run=True: expected"),
         ("init.run=1234567890", "no such run folder, name or id"),
+        ("init.run=12e4567890", "run=12e4567890: no such run folder, name or id"),
+        ("init.run=0e12345678", "run=0e12345678: no such run folder, name or id"),
+        ("init.run=false", "init.run=False: expected"),
+        ("schedule.epochs=1.5", "schedule.epochs=1.5: expected a whole number, 0 or more"),
+        ("schedule.epochs=null", "schedule.epochs=None: expected"),
+        ("eval.protocol=pysodmetrics", "expected one of the options of eval/protocol"),
+        ("eval.protocol=pysodmetrics", "write eval/protocol=pysodmetrics"),
+        ("eval.protocol=null", "write eval/protocol=cas"),
+        ("eval.protocol=[1]", "eval.protocol=[1]: expected"),
+        ("eval.post=agreement", "write eval/post=agreement"),
     ],
 )
 def test_values_of_another_kind(override, words) -> None:
@@ -158,6 +168,15 @@ def test_values_of_a_table_that_are_of_another_kind(change) -> None:
 def test_a_table_file_that_is_no_table(tmp_path, text) -> None:
     (tmp_path / "my.yaml").write_text(text)
     with pytest.raises(ValueError, match=r"my\.yaml: "):
+        load_table(str(tmp_path / "my.yaml"))
+
+
+def test_a_table_file_without_its_keys(tmp_path) -> None:
+    (tmp_path / "my.yaml").write_text("id: my\nrows: [{name: A}]\n")
+    with pytest.raises(ValueError, match=r"my\.yaml: rows\[0\]: missing kind: expected a value$"):
+        load_table(str(tmp_path / "my.yaml"))
+    (tmp_path / "my.yaml").write_text("id: my\n")
+    with pytest.raises(ValueError, match=r"my\.yaml: missing paper, title, source, protocol: expected values$"):
         load_table(str(tmp_path / "my.yaml"))
 
 
