@@ -2,9 +2,10 @@
 
 ``run`` may also be a file that ``export=onnx`` or ``export=torch_export`` wrote; then no run folder is needed. Photos
 go in as in the evaluation: upright by their EXIF tag, as 8-bit RGB, resized with Pillow's bilinear filter; results have
-the upright photo's size and its name. What is there already is passed over, so an interrupted command goes on when it
-is started again. A photo that cannot be read is listed at the end, after all others are written, and the exit code is
-1. The last line on stdout is the folder of results, or the exported file where there is no input.
+the upright photo's size and its name. What is there already, by the same settings and of the same file, is passed over,
+so an interrupted command goes on when it is started again. A photo that cannot be read is listed at the end, after all
+others are written, and the exit code is 1. The last line on stdout is the folder of results, or the exported file where
+there is no input. What is written, and how to use an exported file elsewhere: docs/predict.md.
 """
 
 from __future__ import annotations
@@ -141,6 +142,9 @@ def _entries(wanted: Any) -> list[str]:
 
 def export(cfg: DictConfig, maps: RunMaps, photos: list[Photo], path: Path, threshold: float | str) -> Path:
     """Write the run as one file and compare the file with the run; a file that differs is not kept.
+
+    The run computes in fp32 on the CPU for this, as the file does, whatever its precision and device are; with
+    ``runtime.precision=bf16`` or ``fp16`` the run's own 8-bit maps may lie a step or two from the file's.
 
     Args:
         cfg: ``export``, ``existing`` and ``runtime`` are read.

@@ -86,20 +86,23 @@ def predict_photos(
     readers, writers = ThreadPoolExecutor(threads), ThreadPoolExecutor(threads)
     failures: list[str] = []
     board = _Board(len(photos), progress)
-    writing: deque[Future] = deque()
+    writing: deque[tuple[Photo, Future]] = deque()
+
+    def write(photo: Photo, map_SS: Tensor, size: tuple[int, int]) -> None:
+        write_results(photo, map_SS, size, output.files(photo), threshold)
+        output.done(photo)
 
     def settle(at_most: int) -> None:
         while len(writing) > at_most:
-            _result(writing.popleft(), failures, output, board)
+            _result(*writing.popleft(), failures, output, board)
             board.count()
 
     try:
         ahead = _ahead(photos, readers, lambda photo: read_small(photo, maps.size), batch_size + threads)
-        for batch in _batches(ahead, batch_size, failures, board):
+        for batch in _batches(ahead, batch_size, failures, output, board):
             images = torch.from_numpy(np.stack([small for _, small, _ in batch]))
             for (photo, _, size), map_SS in zip(batch, mean_maps(maps, images, flip=flip), strict=True):
-                job = (photo, map_SS, size, output.files(photo), threshold)
-                writing.append(writers.submit(write_results, *job))
+                writing.append((photo, writers.submit(write, photo, map_SS, size)))
             settle(batch_size)
         settle(0)
     finally:
@@ -128,7 +131,7 @@ def _ahead(
 
 
 def _batches(
-    ahead: Iterator[tuple[Photo, Future]], size: int, failures: list[str], board: _Board
+    ahead: Iterator[tuple[Photo, Future]], size: int, failures: list[str], output: Output, board: _Board
 ) -> Iterator[list[tuple[Photo, np.ndarray, tuple[int, int]]]]:
     """Readable photos, ``size`` at a time; the others are noted and passed over."""
     batch = []
@@ -136,7 +139,7 @@ def _batches(
         try:
             small, original = future.result()
         except ValueError as error:
-            failures.append(str(error))  # names the photo
+            _note(photo, error, failures, output)
             board.count()
             continue
         batch.append((photo, small, original))
@@ -147,12 +150,21 @@ def _batches(
         yield batch
 
 
-def _result(future: Future, failures: list[str], output: Output, board: _Board) -> None:
+def _note(photo: Photo, error: ValueError, failures: list[str], output: Output) -> None:
+    """Note a photo that could not be predicted; the error names it."""
+    failures.append(str(error))
+    try:
+        output.drop(photo)
+    except OSError as fault:
+        raise ValueError(f"output={output.folder}: cannot be written ({fault.strerror or fault})") from fault
+
+
+def _result(photo: Photo, future: Future, failures: list[str], output: Output, board: _Board) -> None:
     """Take note of one photo's writing; a place that cannot be written ends the command."""
     try:
         future.result()
-    except ValueError as error:  # names the photo
-        failures.append(str(error))
+    except ValueError as error:
+        _note(photo, error, failures, output)
     except OSError as error:
         raise ValueError(
             f"output={output.folder}: cannot be written ({error.strerror or error}) after {board.done} of "

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from seglab.predict import complete
 from seglab.predicting.inputs import find_photos
 from seglab.predicting.overlay import _grown, overlay
+from seglab.words import quoted
 
 
 def touched(folder: Path, *names: str) -> Path:
@@ -63,6 +65,26 @@ def test_names_are_taken_as_typed() -> None:
     ]
     with pytest.raises(ValueError, match="run is missing"):
         complete(["input=a"])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[0-9]*.jpg", "[x] dir", "'tis.jpg", '"q"x', "'a' and 'b'", "it's", "'", '"', "[", "a\\b c", "a\\",
+        "a\\'b", "12e5", "~/x", "a$b", "(x){y}=z",
+    ],
+)  # fmt: skip
+def test_a_quoted_value_is_the_text_that_was_typed(value: str) -> None:
+    read = OverridesParser.create().parse_override(quoted(f"input={value}"))
+    assert read.value() == value
+
+
+def test_lists_and_quoted_values_stay_and_a_file_of_that_name_wins(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for argument in ("input=[a,b]", "input='my a'", 'input="my a"', "run=${x}", "input=[x]"):
+        assert quoted(argument) == argument
+    (tmp_path / "[x]").mkdir()
+    assert quoted("input=[x]") == "input='[x]'"
 
 
 def test_overlay_shows_on_any_ground() -> None:
