@@ -21,10 +21,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from seglab.atomic import os_message, replacing
+from seglab.atomic import REMEDIES, replacing
 
 log = logging.getLogger(__name__)
 
+KEPT = "What was saved before is kept"
 DIGEST = "sha256"
 """Entry of a safetensors file's metadata."""
 
@@ -136,6 +137,6 @@ def _unwritten(path: Path, error: Exception) -> ValueError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     if "enforce fail" in reason:  # torch's writer was given less than it wrote, and says no more
         reason = f"broken off; {shutil.disk_usage(path.parent).free / 2**20:.1f} MiB are free there"
-    if isinstance(error, OSError) and error.errno is not None:
-        return ValueError(f"{path}: cannot be written: {os_message(error)}. What was saved before is kept")
-    return ValueError(f"{path}: cannot be written ({reason}); is the disk full? What was saved before is kept")
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        return ValueError(f"{path}: cannot be written ({error.strerror}; {REMEDIES[error.errno]}). {KEPT}")
+    return ValueError(f"{path}: cannot be written ({reason}); is the disk full? {KEPT}")

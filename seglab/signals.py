@@ -27,6 +27,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.asked = False
+        self._told = False
         self._interrupted = 0.0
         self._stack = contextlib.ExitStack()
 
@@ -61,7 +62,8 @@ class StopRequest:
                     self._count(signal.Signals(number))
 
     def _count(self, number: signal.Signals) -> None:
-        if not self.asked and distributed.is_main():
+        if not self._told and distributed.is_main():
+            self._told = True
             name = number.name.encode()
             os.write(2, b"seglab: %s: saving what runs, then stopping; a second Ctrl-C leaves at once\n" % name)
         self.asked = True

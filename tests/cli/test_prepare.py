@@ -162,6 +162,8 @@ def test_a_killed_download_goes_on(command, site, number: int, tmp_path: Path) -
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPO)},
         stderr=subprocess.PIPE,
+        # Started in the background of a shell, these tests ignore Ctrl-C, and so would the command.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     part = folder / "images-images.zip.part"
     for _ in range(600):
