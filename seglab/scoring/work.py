@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -94,10 +95,15 @@ def score_parts(work: Work, measure: Measure, *, workers: int) -> Iterator[Part]
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     # Fresh processes: numba, OpenBLAS and a progress bar have threads, which do not survive a fork.
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(logging.getLogger().level,))
     try:
         yield pool
     finally:
+        if isinstance(sys.exc_info()[1], BrokenProcessPool | ValueError):
+            # A process that was just being started when another one died is not ended by the pool, which waits for it.
+            for child in set(multiprocessing.active_children()) - others:
+                child.kill()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
