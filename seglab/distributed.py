@@ -130,7 +130,7 @@ def gather(value: Any) -> list[Any]:
 
     if not dist.is_initialized():
         return [value]
-    values: list[Any] = [None] * world()
+    values: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
 

@@ -74,7 +74,7 @@ class Evaluator:
 
     def score(self, dataset: ArrayDataset, desc: str) -> Any:
         """The metrics object, filled with every image of the data set once."""
-        metrics = instantiate(self.cfg.eval.metrics).to(self.device)
+        metrics = instantiate(self.cfg.eval.metrics)
         for batch, logits in self.logits(dataset, desc):
             if self.cfg.eval.resolution == "network":
                 metrics.update(self.post(logits), batch["mask"], batch["index"])
@@ -91,7 +91,7 @@ class Evaluator:
         Raises:
             ValueError: naming it and what is offered.
         """
-        metrics = instantiate(self.cfg.eval.metrics).to(self.device)
+        metrics = instantiate(self.cfg.eval.metrics)
         metrics.update_one(torch.zeros(8, 8), torch.ones(8, 8, dtype=torch.int64), distributed.rank())
         offered = sorted(metrics.compute())
         for name in self.cfg.eval.watch:

@@ -181,7 +181,8 @@ def setup_torch(cfg: DictConfig) -> torch.device:
 
     if cfg.runtime.threads:
         torch.set_num_threads(cfg.runtime.threads)
-    torch.use_deterministic_algorithms(bool(cfg.runtime.deterministic))
+    if (wanted := bool(cfg.runtime.deterministic)) != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(wanted)  # imports torch's compiler, two seconds, even to set what is set
     return distributed.pick_device(cfg.runtime.device)
 
 

@@ -73,14 +73,14 @@ class Confusion(ImageRows):
         classes = self.protocol.classes
         counts_BKK = counts_of(classes_BHW, masks_BHW, outputs=classes, classes=classes)
         position_B1 = torch.as_tensor(index_B).to(counts_BKK)[:, None]
-        self.image_rows.append(torch.cat([position_B1, counts_BKK.flatten(1)], 1).to(self.device))
+        self.image_rows.append(torch.cat([position_B1, counts_BKK.flatten(1)], 1).cpu())
 
     def update_one(self, classes_HW: Tensor, mask_HW: Tensor, index: int) -> None:
         """Count one image, of any size; arguments as in :meth:`update`, without the batch."""
         self.update(classes_HW[None], mask_HW[None], [index])
 
     def compute(self) -> dict[str, float]:
-        """Metrics of the set.
+        """Metrics of the set, over all processes (each of them must call it).
 
         Returns:
             ``confusion_out<i>_label<j>`` (numbers of pixels over all images), ``accuracy`` (share of pixels with the
@@ -90,7 +90,8 @@ class Confusion(ImageRows):
         Raises:
             ValueError: no image was counted, or one twice.
         """
-        counts_KK = self.sorted_rows()[:, 1:].sum(0).reshape(self.protocol.classes, -1)
+        with self.all_processes():
+            counts_KK = self.sorted_rows()[:, 1:].sum(0).reshape(self.protocol.classes, -1)
         right_K, pixels_K = np.diag(counts_KK), counts_KK.sum(0)
         there_K = pixels_K > 0
         nothing = float("nan")

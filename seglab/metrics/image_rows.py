@@ -1,20 +1,25 @@
 """What every metric of a whole set shares: one row of numbers an image, in order, whichever process scored it.
 
+The states are sums and rows; several processes add up the sums and join the rows. It is written here because importing
+torchmetrics costs 5 seconds at every start (it imports torchvision and scipy.signal with it).
+
 Legend: N images, D numbers of an image and its position before them.
 Example: ``class Mine(ImageRows): ...; Mine(names=("mae",), dtype=torch.float64)``, see :mod:`seglab.metrics.confusion`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torchmetrics import Metric
+from torch import Tensor
+
+from seglab import distributed
 
 
-class ImageRows(Metric):
+class ImageRows:
     """Base of metrics over a set; processes may hold different numbers of images, or none.
 
     Args:
@@ -22,14 +27,47 @@ class ImageRows(Metric):
         dtype: type of the rows; it must hold a position in the data set exactly.
     """
 
-    full_state_update = False
-    is_differentiable = False
-
     def __init__(self, *, names: Sequence[str], dtype: torch.dtype) -> None:
-        super().__init__()
         self.names = tuple(names)
         self.row_dtype = dtype
-        self.add_state("image_rows", [], dist_reduce_fx="cat")  # position in the data set, then ``names``
+        self._empty: dict[str, Tensor | None] = {}
+        self._joined = False
+        self.image_rows: list[Tensor] = []
+        self.add_rows("image_rows")  # position in the data set, then ``names``
+
+    def add_sum(self, name: str, zeros: Tensor) -> None:
+        """Make an attribute that is added up over the processes, on the CPU, as it is before the first image."""
+        self._empty[name] = zeros
+        setattr(self, name, zeros.clone())
+
+    def add_rows(self, name: str) -> None:
+        """Make an attribute, a list of tables [n, ...] on the CPU that are joined over the processes."""
+        self._empty[name] = None
+        setattr(self, name, [])
+
+    def reset(self) -> None:
+        """Forget every image."""
+        for name, zeros in self._empty.items():
+            setattr(self, name, [] if zeros is None else zeros.clone())
+
+    @contextmanager
+    def all_processes(self) -> Iterator[None]:
+        """Within the block the states are those of all processes, each of which must enter it."""
+        if self._joined:
+            yield
+            return
+        own = {name: getattr(self, name) for name in self._empty}
+        parts = distributed.gather(own)
+        try:
+            for name, zeros in self._empty.items():
+                of_all = [part[name] for part in parts]
+                setattr(self, name, sum(of_all, []) if zeros is None else torch.stack(of_all).sum(0))
+            self._joined = True
+            yield
+        finally:
+            self._joined = False
+            for name, state in own.items():
+                setattr(self, name, state)
 
     def rows(self) -> list[dict[str, float]]:
         """Values of every image, over all processes (each of them must call it).
@@ -40,22 +78,9 @@ class ImageRows(Metric):
         Raises:
             ValueError: no image was scored, or one twice.
         """
-        with self.sync_context():
+        with self.all_processes():
             rows_ND = self.sorted_rows()
         return [{"index": int(row[0]), **dict(zip(self.names, row[1:].tolist(), strict=True))} for row in rows_ND]
-
-    def sync(
-        self,
-        dist_sync_fn: Callable[..., Any] | None = None,
-        process_group: Any | None = None,
-        should_sync: bool = True,
-        distributed_available: Callable[[], bool] | None = None,
-    ) -> None:
-        """Gather the states of all processes (see ``torchmetrics.Metric.sync``)."""
-        if not len(self.image_rows):
-            # A process without images must still take part, with a table of the right width and type.
-            self.image_rows = [torch.zeros(0, 1 + len(self.names), dtype=self.row_dtype, device=self.device)]
-        super().sync(dist_sync_fn, process_group, should_sync, distributed_available)
 
     def sorted_rows(self) -> np.ndarray:
         """Rows [N,D] sorted by position, so that sums do not depend on who scored which image.
@@ -63,8 +88,7 @@ class ImageRows(Metric):
         Raises:
             ValueError: no image was scored, or one twice.
         """
-        parts = self.image_rows if isinstance(self.image_rows, list) else [self.image_rows]
-        rows_ND = torch.cat(parts).cpu().numpy() if parts else np.zeros((0, 1))
+        rows_ND = torch.cat(self.image_rows).numpy() if self.image_rows else np.zeros((0, 1))
         if not len(rows_ND):
             raise ValueError("no image was scored: expected a test set with at least one image (data.test_sets)")
         rows_ND = rows_ND[np.argsort(rows_ND[:, 0], kind="stable")]

@@ -33,9 +33,9 @@ class SaliencyMetrics(ImageRows):
         self.protocol = protocol
         self.weighted = weighted
         zeros = torch.zeros
-        self.add_state("curve_sums_4K", zeros(len(CURVES), 256, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("object_images", zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("confusion", zeros(4, dtype=torch.int64), dist_reduce_fx="sum")  # TP, FP, FN, TN
+        self.add_sum("curve_sums_4K", zeros(len(CURVES), 256, dtype=torch.float64))
+        self.add_sum("object_images", zeros((), dtype=torch.int64))
+        self.add_sum("confusion", zeros(4, dtype=torch.int64))  # TP, FP, FN, TN
 
     def update(
         self,
@@ -76,17 +76,17 @@ class SaliencyMetrics(ImageRows):
                 curves_4K[:3] += score.curves_4K[:3]
             confusion += score.confusion
             rows.append([position, *(score.values[name] for name in self.names)])
-        self.curve_sums_4K += torch.from_numpy(curves_4K).to(self.device)
+        self.curve_sums_4K += torch.from_numpy(curves_4K)
         self.object_images += images
-        self.confusion += torch.from_numpy(confusion).to(self.device)
-        self.image_rows.append(torch.tensor(rows, dtype=torch.float64, device=self.device))
+        self.confusion += torch.from_numpy(confusion)
+        self.image_rows.append(torch.tensor(rows, dtype=torch.float64))
 
     def update_one(self, map_HW: Tensor | np.ndarray, mask_HW: Tensor | np.ndarray, index: int) -> None:
         """Score one image, of any size; arguments as in :meth:`update`, without the batch."""
         self.update([map_HW], [mask_HW], [int(index)])
 
     def compute(self) -> dict[str, float]:
-        """Metrics of the set.
+        """Metrics of the set, over all processes (each of them must call it).
 
         Returns:
             Means over images of :data:`seglab.metrics.saliency.IMAGE_METRICS`; ``fbeta_max_of_mean_pr``,
@@ -97,14 +97,15 @@ class SaliencyMetrics(ImageRows):
         Raises:
             ValueError: no image was scored, or one twice.
         """
-        rows_ND = self.sorted_rows()
+        with self.all_processes():
+            rows_ND, mean_4K, confusion = self.sorted_rows(), self._mean_curves(), self.confusion.tolist()
         columns = rows_ND[:, 1:].T
         means = [float(c[~np.isnan(c)].mean()) if not np.isnan(c).all() else float("nan") for c in columns]
-        tp, fp, fn, _ = self.confusion.tolist()
+        tp, fp, fn, _ = confusion
         beta2 = self.protocol.beta2
         return {
             **dict(zip(self.names, means, strict=True)),
-            **curve_metrics(self._mean_curves(len(rows_ND)), beta2=beta2),
+            **curve_metrics(mean_4K, beta2=beta2),
             "fbeta_pooled": float(f_beta(tp=tp, fp=fp, fn=fn, beta2=beta2)),
             "jaccard_pooled": float(jaccard(tp=tp, fp=fp, fn=fn)),
         }
@@ -115,15 +116,15 @@ class SaliencyMetrics(ImageRows):
         Returns:
             ``threshold`` (k/255, ascending), ``precision``, ``recall``, ``fbeta``, ``e_measure``, float64 [256] each.
         """
-        with self.sync_context():
-            mean_4K = self._mean_curves(len(self.sorted_rows()))
+        with self.all_processes():
+            mean_4K = self._mean_curves()
         return {"threshold": THRESHOLDS.copy(), **dict(zip(CURVES, mean_4K, strict=True))}
 
-    def _mean_curves(self, images: int) -> np.ndarray:
-        objects = int(self.object_images)
+    def _mean_curves(self) -> np.ndarray:
+        objects, images = int(self.object_images), len(self.sorted_rows())
         counts = np.array([objects, objects, objects, images], np.float64)
         counts[counts == 0] = np.nan
-        return self.curve_sums_4K.cpu().numpy() / counts[:, None]
+        return self.curve_sums_4K.numpy() / counts[:, None]
 
 
 def _whole_numbers(index_B: Tensor | Sequence[int]) -> list[int]:

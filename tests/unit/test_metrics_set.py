@@ -99,7 +99,6 @@ def test_reset_forgets(batch: tuple[torch.Tensor, ...]) -> None:
     assert metric.compute() == first
 
 
-@pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_refusals(batch: tuple[torch.Tensor, ...]) -> None:
     maps, masks, index = batch
     metric = SaliencyMetrics(CAS)
