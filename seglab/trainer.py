@@ -122,7 +122,7 @@ class Trainer:
             group["lr"] = lr
         first, started = self.step, time.perf_counter()
         loader = make_loader(
-            self.dataset,
+            self.dataset.for_epoch(self.epoch, seed=self.cfg.seed),
             self.batches.batches(self.epoch, start_step=first),
             workers=self.cfg.runtime.workers,
             pin_memory=self.device.type == "cuda",

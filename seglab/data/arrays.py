@@ -6,14 +6,18 @@ print(load(Shapes(train=4).items('train'), size=64).__getitems__([0, 1])['image'
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import Dataset
 
+from seglab.data.annotations import IGNORED, Annotations
+from seglab.data.rng import integers
 from seglab.data.sample import IGNORE, Batch, Item, Sample
 
 
@@ -23,10 +27,11 @@ class ArrayDataset(Dataset):
     Args:
         images: uint8 [n,3,S,S], planar RGB, in memory or mapped from a file; or float32 [n,C,H,W] of a source that
             holds arrays.
-        masks: uint8 [n,S,S] (or [n,H,W]), 0..K-1 and 255 = ignore.
+        masks: uint8 [m,S,S] (or [m,H,W]), 0..K-1 and 255 = ignore, those of one image side by side.
         ids: n names.
-        items: the n items the arrays were read from, for :meth:`original`.
+        items: the n items the arrays were read from, for :meth:`original` and :meth:`annotations`.
         content: a name for what the arrays hold, where one is known already (that of the cache).
+        counts: masks of every image, n numbers that add up to m, where several people drew some; None = one each.
     """
 
     def __init__(
@@ -37,8 +42,12 @@ class ArrayDataset(Dataset):
         items: Sequence[Item],
         *,
         content: str | None = None,
+        counts: Sequence[int] | None = None,
     ) -> None:
-        assert len(images) == len(masks) == len(ids) == len(items)
+        self._counts = np.ones(len(images), dtype=np.int64) if counts is None else np.asarray(counts, dtype=np.int64)
+        assert len(images) == len(self._counts) == len(ids) == len(items) and len(masks) == self._counts.sum()
+        self._first = self._counts.cumsum() - self._counts
+        self._drawn = np.zeros_like(self._counts)  # which of an image's masks is fetched
         self._content = content
         self.images, self.masks = images, masks
         self._ids, self._items = list(ids), items
@@ -72,9 +81,22 @@ class ArrayDataset(Dataset):
         chosen = zlib.crc32(self._rows.astype("<i8").tobytes() + self.flipped.tobytes())
         return f"{self._content}-{chosen:08x}"
 
+    def for_epoch(self, epoch: int, *, seed: int) -> ArrayDataset:
+        """The same images, each with the mask of one of the people who drew it, chosen by seed and epoch.
+
+        Without it, and where there is one mask an image, the first is fetched.
+        """
+        if (self._counts == 1).all():
+            return self
+        view = self._view(np.arange(len(self)))
+        draws = integers(len(self._counts), seed, "annotator", epoch)
+        view._drawn = (draws % self._counts.astype(np.uint64)).astype(np.int64)
+        return view
+
     def mask(self, index: int) -> np.ndarray:
         """Mask of one image as it is fetched, noise included: uint8 [S,S]."""
-        mask = np.array(self.masks[self._rows[index]])
+        row = self._rows[index]
+        mask = np.array(self.masks[self._first[row] + self._drawn[row]])
         if self._flipped is not None and self._flipped[index]:
             mask = np.where(mask == IGNORE, mask, 1 - mask)
         return mask
@@ -93,7 +115,7 @@ class ArrayDataset(Dataset):
         """A whole batch, gathered at once; a DataLoader calls it with the positions of its batch sampler."""
         index = np.asarray(indices, dtype=np.int64)
         rows = self._rows[index]
-        mask = torch.from_numpy(np.take(self.masks, rows, axis=0))
+        mask = torch.from_numpy(np.take(self.masks, self._first[rows] + self._drawn[rows], axis=0))
         if self._flipped is not None and self._flipped[index].any():
             change = torch.from_numpy(self._flipped[index])[:, None, None] & (mask != IGNORE)
             mask = torch.where(change, 1 - mask, mask)
@@ -121,7 +143,8 @@ class ArrayDataset(Dataset):
         flipped = np.asarray(flipped, dtype=bool)
         assert flipped.shape == (len(self),), f"{flipped.shape} flags for {len(self)} images"
         for i in np.flatnonzero(flipped):
-            odd = np.setdiff1d(self.masks[self._rows[i]], [0, 1, IGNORE])
+            row = self._rows[i]
+            odd = np.setdiff1d(self.masks[self._first[row] :][: self._counts[row]], [0, 1, IGNORE])
             if odd.size:
                 raise ValueError(
                     f"noise: mask '{self._ids[self._rows[i]]}' has the labels {odd[:5].tolist()}; an exchange is "
@@ -132,11 +155,32 @@ class ArrayDataset(Dataset):
         return view
 
     def original(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image [H,W,C] and clean mask uint8 [H,W] at their original size, read from where they lie."""
-        return self._items[self._rows[index]].read()
+        """Image [H,W,C] and clean mask uint8 [H,W] (the first of several) at their original size, read from disk."""
+        image, mask = self._items[self._rows[index]].read()
+        return image, mask if mask.ndim == 2 else mask[0]
+
+    def annotations(self, index: int, *, original: bool) -> Annotations:
+        """What all people drew of one image; for a plain mask one, whose regions are its labels, 255 ignored.
+
+        Args:
+            index: position of the image.
+            original: at the size of the files, with boundaries as drawn where there are any; False: at the network's
+                size, each segmentation resized to the nearest pixel.
+        """
+        item = self._items[self._rows[index]]
+        if hasattr(item, "annotations"):
+            drawn = item.annotations()
+        else:
+            mask = self.original(index)[1].astype(np.int32)
+            drawn = Annotations(np.where(mask == IGNORE, IGNORED, mask)[None], None)
+        size = self.images.shape[2:]
+        if original or drawn.segments_AHW.shape[1:] == size:
+            return drawn
+        planes = (Image.fromarray(plane).resize(size[::-1], Image.Resampling.NEAREST) for plane in drawn.segments_AHW)
+        return Annotations(np.stack([np.asarray(plane) for plane in planes]), None)
 
     def _view(self, positions: np.ndarray) -> ArrayDataset:
-        view = ArrayDataset(self.images, self.masks, self._ids, self._items, content=self._content)
+        view = copy.copy(self)
         view._rows = self._rows[positions]
         view._flipped = None if self._flipped is None else self._flipped[positions]
         return view

@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -64,15 +65,16 @@ def load(
         rows = _decode(items, size, pool if workers else None, progress)
         if folder is None:
             images, masks = zip(*rows, strict=True)
-            return ArrayDataset(np.stack(images), np.stack(masks), ids, items)
+            return ArrayDataset(np.stack(images), np.concatenate(masks), ids, items, counts=[len(m) for m in masks])
         prints = list(pool.map(lambda item: item.fingerprint(), items))
         place = Path(folder) / cache_key(ids, prints, size)
-        arrays = _open(place)
-        if arrays is None:
+        found = _open(place)
+        if found is None:
             _build(place, rows, ids, size)
-            arrays = _open(place)
-            assert arrays is not None, f"a cache just written does not read back: {place}"
-    return ArrayDataset(*arrays, ids, items, content=place.name)
+            found = _open(place)
+            assert found is not None, f"a cache just written does not read back: {place}"
+    images, masks, counts = found
+    return ArrayDataset(images, masks, ids, items, content=place.name, counts=counts)
 
 
 def cache_key(ids: Sequence[str], prints: Sequence[bytes], size: int) -> str:
@@ -84,20 +86,26 @@ def cache_key(ids: Sequence[str], prints: Sequence[bytes], size: int) -> str:
 
 
 def resize(image: np.ndarray, mask: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Resize one pair: image [H,W,3] to planar [3,S,S] (bilinear), mask [H,W] to [S,S] (nearest); uint8."""
+    """Resize one pair: image [H,W,3] to planar [3,S,S] (bilinear), mask [H,W] to [S,S] (nearest); uint8.
+
+    A mask may have an axis in front, [A,H,W] of A people; it keeps it.
+    """
     if image.shape[:2] != (size, size):
         image = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
-        mask = np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))
+        planes = mask.reshape(-1, *mask.shape[-2:])
+        small = [Image.fromarray(plane).resize((size, size), Image.Resampling.NEAREST) for plane in planes]
+        mask = np.stack([np.asarray(plane) for plane in small]).reshape(*mask.shape[:-2], size, size)
     return np.ascontiguousarray(image.transpose(2, 0, 1)), mask
 
 
 def _decode(
     items: Sequence[Item], size: int, pool: ThreadPoolExecutor | None, progress: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs in order, a block of items at a time so that memory stays bounded."""
+    """Image [3,S,S] and masks [A,S,S] in order, a block of items at a time so that memory stays bounded."""
 
     def one(item: Item) -> tuple[np.ndarray, np.ndarray]:
-        return resize(*item.read(), size)
+        image, mask = resize(*item.read(), size)
+        return image, mask.reshape(-1, size, size)
 
     with tqdm(total=len(items), desc="decode", unit="img", disable=None if progress else True) as bar:
         for start in range(0, len(items), _BLOCK):
@@ -126,24 +134,31 @@ def _build(place: Path, rows: Iterator[tuple[np.ndarray, np.ndarray]], ids: Sequ
 
 def _write(temporary: Path, rows: Iterator[tuple[np.ndarray, np.ndarray]], ids: Sequence[str], size: int) -> None:
     """Plain sequential writes: a full disk is an error here, where writing through a map would kill the process."""
-    n = len(ids)
-    shapes = {"images.npy": (n, 3, size, size), "masks.npy": (n, size, size)}
-    sums = dict.fromkeys(shapes, 0)
+    n, counts = len(ids), []
+    sums = {"images.npy": 0, "masks.npy": 0}
     with (temporary / "images.npy").open("wb") as images, (temporary / "masks.npy").open("wb") as masks:
         files = {"images.npy": images, "masks.npy": masks}
-        for name, shape in shapes.items():
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(files[name], header)
+        _header(images, (n, 3, size, size))
+        begin = _header(masks, (n, size, size))
         for pair in rows:
-            for name, array in zip(shapes, pair, strict=True):
+            for name, array in zip(sums, pair, strict=True):
                 content = np.ascontiguousarray(array).data
                 files[name].write(content)
                 sums[name] = zlib.crc32(content, sums[name])
+            counts.append(len(pair[1]))
+        masks.seek(0)  # how many masks there are is known only now; numpy leaves room for it
+        assert _header(masks, (sum(counts), size, size)) == begin
         for file in files.values():
             file.flush()
             os.fsync(file.fileno())
-    meta = {"rule": RULE, "size": size, "crc32": sums, "ids": list(ids)}
+    meta = {"rule": RULE, "size": size, "crc32": sums, "ids": list(ids), "counts": counts}
     (temporary / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+
+
+def _header(file: IO[bytes], shape: tuple[int, ...]) -> int:
+    """Write the head of an array of bytes; returns where its content begins."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.tell()
 
 
 def _publish(temporary: Path, place: Path) -> None:
@@ -166,7 +181,7 @@ def _publish(temporary: Path, place: Path) -> None:
     raise OSError(f"other processes keep replacing '{place}'")
 
 
-def _open(place: Path) -> tuple[np.ndarray, np.ndarray] | None:
+def _open(place: Path) -> tuple[np.ndarray, np.ndarray, list[int] | None] | None:
     """Map a cache, or None if it is absent or damaged. Checking the sums also warms the page cache."""
     if not place.exists():
         return None
@@ -182,10 +197,13 @@ def _open(place: Path) -> tuple[np.ndarray, np.ndarray] | None:
                 raise ValueError(f"checksum of {name} is {total}, expected {expected}")
             arrays.append(array)
         images, masks = arrays
+        counts = meta.get("counts")  # those of older caches have one mask an image
+        if sum(counts or [1] * len(images)) != len(masks):
+            raise ValueError(f"{len(masks)} masks, expected {sum(counts or [1] * len(images))}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("cache '%s' is damaged (%s): building it again", place, error)
         return None
-    return images, masks
+    return images, masks, counts
 
 
 def _sweep(place: Path) -> None:

@@ -46,7 +46,11 @@ class Item(Protocol):
         ...
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Image uint8 [H,W,3] RGB and mask uint8 [H,W] (0..K-1, 255 = ignore)."""
+        """Image uint8 [H,W,3] RGB and mask uint8 [H,W] (0..K-1, 255 = ignore), or [A,H,W] of A people.
+
+        An item that has several masks, or labels that do not fit into a byte, may also have a method
+        ``annotations()`` that gives :class:`seglab.data.annotations.Annotations`, at the original size.
+        """
         ...
 
     def fingerprint(self) -> bytes:
