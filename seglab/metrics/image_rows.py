@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ class ImageRows:
         try:
             for name, zeros in self._empty.items():
                 of_all = [part[name] for part in parts]
-                setattr(self, name, sum(of_all, []) if zeros is None else torch.stack(of_all).sum(0))
+                setattr(self, name, [*chain(*of_all)] if zeros is None else torch.stack(of_all).sum(0))
             self._joined = True
             yield
         finally:

@@ -12,6 +12,8 @@ from torch import multiprocessing
 
 from seglab.metrics.protocol import Protocol
 from seglab.metrics.saliency_metrics import SaliencyMetrics
+from seglab.metrics.segmentation_metrics import SegmentationMetrics
+from seglab.metrics.segmentation_protocol import SegmentationProtocol
 from seglab.post.channel import Channel
 
 IMAGES = 7
@@ -36,7 +38,12 @@ def score(indices: list[int], *, sync: bool) -> dict[str, object]:
     post.finish()
     for i in indices:
         metric.update(post(logits[i : i + 1]), masks[i : i + 1], torch.tensor([i]))
+    regions = SegmentationMetrics(SegmentationProtocol(name="bsds"))
+    for i in indices:
+        labels_THW = torch.stack([logits[i].argmax(0), (3 * logits[i, 1]).long().clamp(0, 4)])
+        regions.update_one(labels_THW, masks[i], i, confidence=logits[i, :, 0, :5])
     return {
+        "regions": [regions.compute(), regions.rows(), {k: v.tolist() for k, v in regions.curves().items()}],
         "values": metric.compute(),
         "rows": metric.rows(),
         "precision": metric.curves()["precision"].tolist(),
@@ -67,6 +74,7 @@ def test_two_processes_equal_one(results: Path, case: str) -> None:
     alone = score(list(range(IMAGES)), sync=False)
     for rank in (0, 1):
         got = torch.load(results / f"{case}-{rank}.pt", weights_only=True)
+        assert got["regions"] == alone["regions"]
         assert got["rows"] == alone["rows"]
         assert got["values"] == pytest.approx(alone["values"], abs=1e-14)
         np.testing.assert_allclose(got["precision"], alone["precision"], atol=1e-14)
