@@ -45,11 +45,10 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     if "runtime" in masked:
         for key in masked.runtime:
             masked.runtime[key] = f"<runtime.{key}>"
-    for key in NOT_IDENTITY - {"runtime"}:
+    for key in NOT_IDENTITY - {"runtime", "eval"}:  # the model asks the task how many channels it needs
         masked.pop(key, None)
     content = OmegaConf.to_container(masked, resolve=True)
-    content.pop("runtime", None)
-    return _canonical(content)
+    return _canonical({key: value for key, value in content.items() if key not in NOT_IDENTITY})
 
 
 def _canonical(value: Any) -> Any:

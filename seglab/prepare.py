@@ -72,8 +72,8 @@ def prepare(cfg: DictConfig) -> Path | None:
 
 
 def is_drawn(data: DictConfig) -> bool:
-    """Whether a data set has no files: its source takes no images."""
-    return "images" not in data.source
+    """Whether a data set has no files: its source takes no images, and joins no other sets."""
+    return not {"images", "photos", "sets"} & set(data.source)
 
 
 def bring(cfg: DictConfig) -> None:
@@ -131,7 +131,8 @@ def table(root: Path) -> str:
         how = "fetched" if recipe.files else "by hand"
         rows.append((name, State(root, recipe).words(), how, size, recipe.title))
     for name in sorted(set(data_names()) - set(recipe_names())):
-        rows.append((name, "-", "drawn" if name != "pairs" else "your own", "-", first_words("data", name)))
+        how = {"pairs": "your own", "saliency_all": "joined", "texture_mosaic": "composed"}.get(name, "drawn")
+        rows.append((name, "-", how, "-", first_words("data", name)))
     for name in sorted(set(listing_names()) - set(recipe_names()) - set(data_names())):
         rows.append((name, "-", "audit only", "-", first_words("listing", name)))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]

@@ -15,6 +15,7 @@ from seglab.audit.audit import audit
 from seglab.audit.listing import from_listing
 from seglab.audit.report import AuditReport
 from seglab.audit.subject import Subject, from_pairs
+from seglab.config import conf_dir
 from seglab.data.pairs import Pairs
 from seglab.targets import instantiate
 
@@ -59,12 +60,15 @@ def folder_of(outputs: Path | str, name: str) -> Path:
 
 
 def subject_of(cfg: DictConfig) -> Subject:
-    """What a config asks to audit.
+    """What a config asks to audit; a data set that is no folders of images and masks is audited by its listing.
 
     Raises:
-        ValueError: neither ``data`` nor ``listing`` is set, the data are drawn by seglab, or no file is there.
+        ValueError: neither ``data`` nor ``listing`` is set, the data are drawn by seglab or joined of other sets, or no
+            file is there.
     """
     listing = OmegaConf.select(cfg, "listing")
+    if listing is None:
+        listing = listing_of(cfg)
     if listing is not None:
         subject = from_listing(OmegaConf.to_container(listing, resolve=True), root=cfg.runtime.data_root)
         if not subject.entries:
@@ -78,6 +82,8 @@ def subject_of(cfg: DictConfig) -> Subject:
     if data is None or data.get("source") is None:
         raise ValueError("audit: expected a data set: data=<name>, or listing=<name>")
     source = instantiate(data.source)
+    if sets := data.source.get("sets"):
+        raise ValueError(f"data={data.name}: audit the sets it joins one by one: data={', data='.join(sets)}")
     if not isinstance(source, Pairs):
         raise ValueError(f"data={data.name}: nothing to audit, seglab draws it")
     subject = from_pairs(source, root=cfg.runtime.data_root)
@@ -85,3 +91,18 @@ def subject_of(cfg: DictConfig) -> Subject:
         part = next(iter(source.images)) if isinstance(source.images, dict) else "train"
         source.items(part)  # raises the message of what is missing, and where it belongs
     return subject
+
+
+def listing_of(cfg: DictConfig) -> DictConfig | None:
+    """The listing of a data set, by its own name or by ``about.listing``; None where it has none.
+
+    A listing holds what an audit asks for, kinds of masks and names of classes among them, and a source only what a
+    training does: where both exist the listing is audited. What is changed in ``data.source`` has no part in that.
+    """
+    data = OmegaConf.select(cfg, "data")
+    if data is None or "about" not in data:
+        return None
+    path = conf_dir() / "listing" / f"{data.about.get('listing') or data.name}.yaml"
+    if not path.is_file():
+        return None
+    return OmegaConf.create({"runtime": cfg.runtime, "listing": OmegaConf.load(path)}).listing

@@ -12,7 +12,7 @@ from typing import Any
 
 from seglab.checkup.fact import Fact
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".mat")
 
 
 def facts(data_root: str, environment: Mapping[str, str]) -> Iterator[Fact]:
@@ -69,7 +69,9 @@ def sets(data_root: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if "${runtime.data_root}" in path.read_text(encoding="utf-8"):
             content = OmegaConf.create({"runtime": {"data_root": data_root}, "data": OmegaConf.load(path)})
             content.data.pop("defaults", None)
-            yield path.stem, OmegaConf.to_container(content, resolve=True)["data"]
+            data = OmegaConf.to_container(content, resolve=True)["data"]
+            if "sets" not in data["source"]:  # those are looked at by themselves
+                yield path.stem, data
 
 
 def look(content: dict[str, Any]) -> tuple[str, list[str]]:
@@ -80,7 +82,8 @@ def look(content: dict[str, Any]) -> tuple[str, list[str]]:
     """
     source, expected = content["source"], (content.get("about") or {}).get("counts") or {}
     counts, missing = {}, []
-    for what in ("images", "masks"):
+    kinds = [what for what in ("images", "masks", "photos") if source.get(what)]
+    for what in kinds:
         counts[what] = 0
         for folder in folders(source[what], source.get("folders")):
             if Path(folder).is_dir():
@@ -93,9 +96,9 @@ def look(content: dict[str, Any]) -> tuple[str, list[str]]:
         return "", missing or ["files"]
     missing += [f"files in the folder of {what}" for what, count in counts.items() if not count]
     wanted = sum(expected.values())
-    text = f"{counts['images']} images {counts['masks']} masks"
+    text = " ".join(f"{count} {what}" for what, count in counts.items())
     # Lists choose from a folder, and some sets have photos without a mask: more files than expected are no fault.
-    if wanted and counts["masks"] < wanted:
+    if wanted and counts.get("masks", wanted) < wanted:
         missing.append(f"{wanted - counts['masks']} of {wanted} masks")
     return text, missing
 

@@ -45,7 +45,8 @@ class ArrayDataset(Dataset):
         counts: Sequence[int] | None = None,
     ) -> None:
         self._counts = np.ones(len(images), dtype=np.int64) if counts is None else np.asarray(counts, dtype=np.int64)
-        assert len(images) == len(self._counts) == len(ids) == len(items) and len(masks) == self._counts.sum()
+        assert len(images) == len(self._counts) == len(ids) == len(items)
+        assert len(masks) == self._counts.sum()
         self._first = self._counts.cumsum() - self._counts
         self._drawn = np.zeros_like(self._counts)  # which of an image's masks is fetched
         self._content = content

@@ -129,6 +129,18 @@ def read_mask(
     return (grey != 0).astype(np.uint8)
 
 
+def read_labels(path: Path | str) -> np.ndarray:
+    """A label map as it is: palette indices or grey values, uint8 [H,W].
+
+    Raises:
+        ValueError: the file cannot be read, is coloured, or holds values above 255.
+    """
+    raw = _raw(_open(Path(path), "mask"), path, indices=True)
+    if raw.size and not 0 <= int(raw.min()) <= int(raw.max()) <= 255:
+        raise ValueError(f"mask '{path}' has values from {raw.min()} to {raw.max()}: expected labels 0 to 255")
+    return raw.astype(np.uint8)
+
+
 def _raw(image: Image.Image, path: Path | str, *, indices: bool) -> np.ndarray:
     """Grey values or palette indices [H,W]."""
     if image.mode == "P" and not indices:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from seglab.atomic import replacing
+from seglab.data.palette import in_colours
 from seglab.data.sample import IGNORE
 
 _GAP, _BAND, _FRAME = 6, 18, 3
@@ -31,8 +32,8 @@ def save_grid(
     """Draw one row per picture and one labelled column per name.
 
     Args:
-        columns: name -> arrays, as many in every column: uint8 [H,W,3] colour, integer or bool [H,W] labels (0 black,
-            the largest label white, 255 = ignore violet), or float [H,W] in 0..1.
+        columns: name -> arrays, as many in every column: uint8 [H,W,3] colour, integer or bool [H,W] labels (0 black
+            and 1 white, or a colour for each of more; 255 and negative = ignore, violet), or float [H,W] in 0..1.
         path: PNG file; its folder is made.
         titles: one line of text under each row's first picture, e.g. the ids.
         marked: rows to frame in red, e.g. those whose mask was exchanged.
@@ -93,10 +94,11 @@ def _picture(array: np.ndarray, cell: int) -> Image.Image:
         colour, how = np.repeat(grey[..., None], 3, axis=2), Image.Resampling.BILINEAR
     else:
         labels = array.astype(np.int64)
-        ignored = labels == IGNORE
-        top = max(1, int(labels[~ignored].max(initial=1)))
-        grey = np.where(ignored, 0, labels) * 255 // top
-        colour = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+        ignored = (labels == IGNORE) | (labels < 0)
+        if int(labels[~ignored].max(initial=1)) > 1:
+            colour = in_colours(np.where(ignored, 0, labels))
+        else:
+            colour = np.repeat((np.where(ignored, 0, labels) * 255)[..., None], 3, axis=2).astype(np.uint8)
         colour[ignored] = _IGNORED
         how = Image.Resampling.NEAREST
     scale = cell / max(colour.shape[:2])

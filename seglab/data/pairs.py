@@ -178,27 +178,45 @@ class Pairs:
         raise self._error(messages[fault.kind] + fault.hint)
 
     def _compare_counts(self, part: str) -> None:
-        if self._found[part] and any((folder / STANDIN).is_file() for folder in self._found[part][0].image.parents):
-            return  # generated, and meant to be small
-        counts = self.about.get("counts") or {}
-        everything = sum(len(pairs) for pairs in self._found.values())
-        found = {part: len(self._found[part]), "total": everything}
-        for key, count in found.items():
-            if key in counts and counts[key] != count:
-                log.warning("data=%s: %d %s images found, %d expected", self.name, count, key, counts[key])
+        if self._found[part]:
+            everything = sum(len(pairs) for pairs in self._found.values())
+            found = {part: len(self._found[part]), "total": everything}
+            compare_counts(self.name, self.about, found, self._found[part][0].image)
 
     def missing(self, what: str, path: Any) -> DataMissing:
         """The error for a folder or list that is not there; says what is expected where."""
-        layout = " ".join(str(self.about.get("layout", "")).split())
-        message = f"{what} '{path}' not found"
-        if layout:
-            message += f"; expected below runtime.data_root (environment variable SEGLAB_DATA): {layout}"
-        if self.about.get("homepage"):
-            message += f"; get it from {self.about['homepage']}"
-        return DataMissing(str(self._error(message)))
+        return data_missing(self.name, self.about, what, path)
 
     def _error(self, message: str) -> ValueError:
         return ValueError(f"data={self.name}: {message}")
+
+
+def data_missing(name: str, about: Mapping[str, Any], what: str, path: Any) -> DataMissing:
+    """The error of a data set for a folder or list that is not there; says what is expected where."""
+    layout = " ".join(str(about.get("layout", "")).split())
+    message = f"{what} '{path}' not found"
+    if layout:
+        message += f"; expected below runtime.data_root (environment variable SEGLAB_DATA): {layout}"
+    if about.get("homepage"):
+        message += f"; get it from {about['homepage']}"
+    return DataMissing(f"data={name}: {message}")
+
+
+def compare_counts(name: str, about: Mapping[str, Any], found: Mapping[str, int], image: Path) -> None:
+    """Warn where parts have other numbers of images than published; stand-ins are meant to be small.
+
+    Args:
+        name: of the data set.
+        about: ``counts`` of a part or ``total``; others are passed over.
+        found: part -> images.
+        image: one of them.
+    """
+    if any((folder / STANDIN).is_file() for folder in image.parents):
+        return
+    counts = about.get("counts") or {}
+    for key, count in found.items():
+        if key in counts and counts[key] != count:
+            log.warning("data=%s: %d %s images found, %d expected", name, count, key, counts[key])
 
 
 def _suffixes(types: Sequence[str] | None) -> tuple[str, ...]:

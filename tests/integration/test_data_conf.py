@@ -12,7 +12,11 @@ from PIL import Image
 from seglab.config import compose, conf_dir
 from seglab.targets import instantiate
 
-NAMES = sorted(p.stem for p in (conf_dir() / "data").glob("[a-z]*.yaml") if p.stem != "toy_imbalance")  # not images
+REGIONS = ["bsds500", "camvid", "saliency_all", "texture", "texture_mosaic", "voc2012"]
+"""Sets of regions; those with layouts of their own are in tests/unit/test_standin_regions.py."""
+
+OTHERS = ("toy_imbalance", *REGIONS)
+NAMES = sorted(p.stem for p in (conf_dir() / "data").glob("[a-z]*.yaml") if p.stem not in OTHERS)
 FOLDERS = ("images", "masks")
 
 
@@ -75,11 +79,21 @@ def test_reads_its_own_layout(name, tmp_path):
         assert source.items("train")
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("shapes", "pairs")])
+@pytest.mark.parametrize("name", REGIONS)
+def test_sets_of_regions_say_what_is_missing(name, tmp_path):
+    cfg = config(name, tmp_path)
+    assert cfg.data.name == name
+    assert cfg.data.task == cfg.eval.task == "regions"
+    with pytest.raises(ValueError, match=rf"data={name}.* not found; expected below runtime\.data_root"):
+        instantiate(cfg.data.source).items("train")
+
+
+@pytest.mark.parametrize("name", [n for n in (*NAMES, *REGIONS) if n not in ("shapes", "pairs")])
 def test_says_what_it_is(name, tmp_path):
     about = config(name, tmp_path).data.about
-    for key in ("title", "counts", "homepage", "licence", "citation", "layout"):
+    for key in ("title", "homepage", "licence", "citation", "layout"):
         assert about[key]
+    assert about.get("counts") or name == "texture_mosaic"  # as many as one asks for
 
 
 def test_the_data_choose_the_evaluation_and_the_command_line_overrides(tmp_path):

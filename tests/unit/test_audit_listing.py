@@ -8,8 +8,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from seglab.audit.audit import audit
+from seglab.audit.command import listing_of
 from seglab.audit.listing import from_listing
-from seglab.config import conf_dir
+from seglab.config import compose, conf_dir
 
 
 def picture(path, seed: int) -> None:
@@ -92,7 +93,10 @@ def test_every_listing_is_read(path, tmp_path):
     assert subject.name == path.stem
     assert not subject.entries
     assert {fault.kind for fault in subject.faults} <= {"folder", "list missing", "optional"}
-    assert not (conf_dir() / "data" / path.name).is_file(), "a set that is trained on needs no listing"
+    if (conf_dir() / "data" / path.name).is_file():
+        cfg = compose("prepare", [f"data={path.stem}", "~eval"])
+        assert cfg.data.source._target_ != "seglab.data.pairs.Pairs", "folders of images and masks need no listing"
+        assert listing_of(cfg).name == path.stem
 
 
 def test_the_layouts_of_voc_and_oxford_pet(tmp_path):

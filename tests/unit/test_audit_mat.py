@@ -53,7 +53,7 @@ def nested(path, depth=50_000):
 
 
 def test_annotations_of_several_people(tmp_path):
-    from seglab.audit import mat as module
+    from seglab.data import mat as module
 
     entries = []
     for name in ("good", "small", "zero", "edges", "cut", "bomb", "deep", "other"):

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from seglab.config import compose, conf_dir
-from seglab.data import standin
+from seglab.data import standin, standin_place
 from seglab.data.pairs import STANDIN
 from seglab.data.standin import scene, write_standin, write_standins
 from seglab.targets import instantiate
@@ -215,7 +215,7 @@ def test_a_crash_while_drawing_leaves_no_set(after, tmp_path, monkeypatch):
 
 def test_a_crash_between_two_folders_is_mended(tmp_path, monkeypatch):
     data = data_of("duts", tmp_path)
-    move = standin._move
+    move = standin_place._move
 
     def dies(new, place, wanted):
         if place.name == "DUTS-TR":
@@ -223,7 +223,7 @@ def test_a_crash_between_two_folders_is_mended(tmp_path, monkeypatch):
         move(new, place, wanted)
 
     with monkeypatch.context() as patch:
-        patch.setattr(standin, "_move", dies)
+        patch.setattr(standin_place, "_move", dies)
         with pytest.raises(KeyboardInterrupt):
             write_standin(data)
     assert not (tmp_path / "DUTS-TR").exists()
