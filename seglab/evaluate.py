@@ -62,6 +62,7 @@ def trained_evaluator(run: Run, cfg: DictConfig, device: torch.device) -> Evalua
         ValueError: the run has no trained weights.
     """
     from seglab import checkpoint
+    from seglab.data.build import training_data
     from seglab.evaluator import Evaluator
     from seglab.models.init import load_run_weights
     from seglab.train import build_model
@@ -75,7 +76,12 @@ def trained_evaluator(run: Run, cfg: DictConfig, device: torch.device) -> Evalua
     model = build_model(cfg, device).eval()
     load_run_weights(model, weights)
     evaluator = Evaluator(cfg, model, device)
-    evaluator.post.load(run.read_json("post.json"))
+    own = run.config()
+    if own.eval.post._target_ == cfg.eval.post._target_:
+        evaluator.post.load(run.read_json("post.json"))
+    elif evaluator.post.needs_fit:  # another read-out than that of the training: fitted on the same held-out images
+        own.runtime = cfg.runtime
+        evaluator.fit(training_data(own).val)
     return evaluator
 
 
@@ -85,9 +91,16 @@ def merged(trained: DictConfig, cfg: DictConfig) -> DictConfig:
     Raises:
         ValueError: another task than the run's.
     """
-    if cfg.eval.task != trained.eval.task:
-        raise ValueError(f"data={choice(cfg)}: its task is {cfg.eval.task}, that of the run is {trained.eval.task}")
+    anew = "eval" in cfg.typed  # eval=texture, for example: read out and scored as another task
+    if cfg.eval.task != trained.eval.task and not anew:
+        raise ValueError(
+            f"data={choice(cfg)}: its task is {cfg.eval.task}, that of the run is {trained.eval.task}; a network can be "
+            "read out for another task where that makes sense, but the option must be typed, e.g. eval=texture"
+        )
     now, whole = raw(cfg), raw(trained)
+    # What the network gives is a matter of the run, and not said in configs of older ones.
+    output = {key: whole["eval"].get(key, now["eval"][key]) for key in ("channels", "descriptor")}
+    whole["eval"] = (now["eval"] if anew else whole["eval"]) | output | {"channels": trained.model.channels}
     precision = whole["runtime"]["precision"]
     whole["runtime"] = now["runtime"]
     if "runtime.precision" not in cfg.typed:
@@ -97,7 +110,7 @@ def merged(trained: DictConfig, cfg: DictConfig) -> DictConfig:
     for key in cfg.typed:
         # A group such as eval/protocol is typed with a slash and lies where its name says.
         path = key.split("@")[0].replace("/", ".").split(".")
-        if path[0] == "eval" or (path[0] == "data" and len(path) > 1):
+        if path[0] in ("eval", "data") and len(path) > 1:
             _put(whole, path, _get(now, path))
     result = OmegaConf.create(whole)
     check_targets(result)  # a run folder may come from elsewhere

@@ -26,6 +26,7 @@ from seglab.data.loader import make_loader, shard
 from seglab.data.sample import Batch
 from seglab.forward import forward
 from seglab.identity import resolved
+from seglab.post.region_maps import RegionMaps
 from seglab.run import Run, result_stem
 from seglab.targets import instantiate
 from seglab.words import nearest
@@ -66,6 +67,8 @@ class Evaluator:
             ValueError: nothing is held out and the read-out needs it.
         """
         self.post = instantiate(self.cfg.eval.post)
+        if not self.post.learns:
+            return self.post.state()
         for batch, logits in self.logits(val, "read-out"):
             self.post.update(logits, batch["mask"])
         self.post.sync(distributed.sum_, device=self.device)
@@ -75,14 +78,18 @@ class Evaluator:
     def score(self, dataset: ArrayDataset, desc: str) -> Any:
         """The metrics object, filled with every image of the data set once."""
         metrics = instantiate(self.cfg.eval.metrics)
+        original = self.cfg.eval.resolution == "original"
         for batch, logits in self.logits(dataset, desc):
-            if self.cfg.eval.resolution == "network":
-                metrics.update(self.post(logits), batch["mask"], batch["index"])
-                continue
-            for row, index in enumerate(batch["index"].tolist()):
-                _, mask = dataset.original(index)
-                whole = resize(self.post(logits[row : row + 1]), mask.shape)[0]
-                metrics.update_one(whole, torch.from_numpy(mask.astype(np.int64)), index)
+            found = self.post(logits, batch["image"])
+            if isinstance(found, RegionMaps):
+                score_regions(metrics, found, batch, dataset, original=original)
+            elif original:
+                for row, index in enumerate(batch["index"].tolist()):
+                    _, mask = dataset.original(index)
+                    whole = resize(found[row : row + 1], mask.shape)[0]
+                    metrics.update_one(whole, torch.from_numpy(mask.astype(np.int64)), index)
+            else:
+                metrics.update(found, batch["mask"], batch["index"])
         return metrics
 
     def check_watch(self) -> None:
@@ -164,6 +171,16 @@ class Evaluator:
             "read_out": OmegaConf.to_container(self.cfg.eval.post, resolve=True),
             "post": self.post.state(),
         }
+
+
+def score_regions(
+    metrics: Any, found: RegionMaps, batch: Batch, dataset: ArrayDataset, *, original: bool
+) -> None:
+    """Score the segmentations of a batch against all annotators of each image."""
+    for row, index in enumerate(batch["index"].tolist()):
+        drawn = dataset.annotations(index, original=original)
+        labels_THW = resize(found.labels_BTHW[row], drawn.segments_AHW.shape[1:])
+        metrics.update_one(labels_THW, drawn, index, confidence=found.confidence_BTR[row])
 
 
 def resize(maps_BHW: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from seglab.data.grid import save_grid
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from seglab.data.arrays import ArrayDataset
     from seglab.evaluator import Evaluator
 
@@ -29,7 +29,11 @@ def save_samples(evaluator: Evaluator, dataset: ArrayDataset, path: Path, *, cou
     """
     rows = range(min(count, len(dataset)))
     maps = maps_of(evaluator, dataset, rows)
-    columns = {**_given(dataset, rows), "map": maps, "map > 2 mean": [m > 2 * m.mean() for m in maps]}
+    columns = {**_given(dataset, rows)}
+    if any(np.issubdtype(m.dtype, np.integer) for m in maps):
+        columns["regions"] = maps
+    else:
+        columns |= {"map": maps, "map > 2 mean": [m > 2 * m.mean() for m in maps]}
     return save_grid(columns, path)
 
 
@@ -52,16 +56,18 @@ def save_comparison(
 
 
 def maps_of(evaluator: Evaluator, dataset: ArrayDataset, rows: Sequence[int]) -> list[np.ndarray]:
-    """Saliency maps, float32 [S,S] in 0..1, of some images of a data set."""
+    """Saliency maps, float32 [S,S] in 0..1, or label maps, int64 [S,S], of some images of a data set."""
     import torch
 
     from seglab.forward import forward
+    from seglab.post.region_maps import RegionMaps
 
     evaluator.model.eval()
     with torch.inference_mode():
         batch = dataset.__getitems__(list(rows))
-        logits, _ = forward(evaluator.model, batch, runtime=evaluator.cfg.runtime, device=evaluator.device)
-        return list(evaluator.post(logits).cpu().numpy())
+        logits, moved = forward(evaluator.model, batch, runtime=evaluator.cfg.runtime, device=evaluator.device)
+        found = evaluator.post(logits, moved["image"])
+        return list((found.labels_BTHW[:, 0] if isinstance(found, RegionMaps) else found).cpu().numpy())
 
 
 def _given(dataset: ArrayDataset, rows: Sequence[int]) -> dict[str, list[np.ndarray]]:

@@ -39,6 +39,9 @@ class Agreement:
         ValueError: ``eval.post.<key>`` is outside its range.
     """
 
+    learns = True
+    """Whether it is shown held-out images at all."""
+
     def __init__(self, *, classes: int = 2, mapping: str | Sequence[int] = "auto", balanced: bool = True) -> None:
         if isinstance(classes, bool) or not isinstance(classes, int) or not 2 <= classes <= IGNORE:
             raise ValueError(f"eval.post.classes={classes}: expected a whole number from 2 to {IGNORE}")
@@ -95,11 +98,12 @@ class Agreement:
             )
         self.mapping = assign(self.counts, balanced=self.balanced)
 
-    def __call__(self, logits_BMHW: Tensor) -> Tensor:
+    def __call__(self, logits_BMHW: Tensor, image_BCHW: Tensor | None = None) -> Tensor:
         """Turn logits into classes.
 
         Args:
             logits_BMHW: float [B, M, H, W].
+            image_BCHW: the images, not looked at.
 
         Returns:
             int64 [B, H, W], 0..K-1.

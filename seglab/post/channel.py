@@ -29,6 +29,9 @@ class Channel:
         ValueError: ``eval.post.channel`` is neither.
     """
 
+    learns = True
+    """Whether it is shown held-out images at all."""
+
     def __init__(self, *, channel: str | int = "auto") -> None:
         whole = isinstance(channel, int) and not isinstance(channel, bool) and channel >= 0
         if channel != "auto" and not whole:
@@ -82,11 +85,12 @@ class Channel:
         if self.correlations[self.chosen] == 0:
             log.warning("no channel varies with the validation masks: channel %d is taken", self.chosen)
 
-    def __call__(self, logits_BMHW: Tensor) -> Tensor:
+    def __call__(self, logits_BMHW: Tensor, image_BCHW: Tensor | None = None) -> Tensor:
         """Turn logits into saliency maps.
 
         Args:
             logits_BMHW: float [B, M, H, W].
+            image_BCHW: the images, not looked at.
 
         Returns:
             float32 [B, H, W] in [0, 1].

@@ -27,6 +27,9 @@ class Prototype:
         ValueError: ``eval.post.unit_norm`` is neither true nor false.
     """
 
+    learns = True
+    """Whether it is shown held-out images at all."""
+
     def __init__(self, *, unit_norm: bool = False) -> None:
         if not isinstance(unit_norm, bool):
             raise ValueError(f"eval.post.unit_norm={unit_norm}: expected true or false")
@@ -80,11 +83,12 @@ class Prototype:
             raise ValueError("validation masks without object or without background: expected both (val, data)")
         self.prototypes_2D = (self.sums[:, :-1] / pixels_2[:, None]).cpu()
 
-    def __call__(self, logits_BDHW: Tensor) -> Tensor:
+    def __call__(self, logits_BDHW: Tensor, image_BCHW: Tensor | None = None) -> Tensor:
         """Turn embeddings into saliency maps.
 
         Args:
             logits_BDHW: float [B, D, H, W].
+            image_BCHW: the images, not looked at.
 
         Returns:
             float32 [B, H, W] in [0, 1].
