@@ -1,4 +1,4 @@
-"""Maps, masks and overlays of your own photos: ``python -m seglab.predict run=<folder or id> input=photos``.
+"""Maps, masks, regions and overlays of your own photos: ``python -m seglab.predict run=<folder or id> input=photos``.
 
 ``run`` may also be a file that ``export=onnx`` or ``export=torch_export`` wrote; then no run folder is needed. Photos
 go in as in the evaluation: upright by their EXIF tag, as 8-bit RGB, resized with Pillow's bilinear filter; results have
@@ -52,13 +52,16 @@ def predict(cfg: DictConfig) -> Path:
             could not be read, once all others are written.
     """
     check(cfg)
-    from seglab.predicting.maps import load_maps, name_of
+    from seglab.predicting.maps import KINDS_OF, load_maps, name_of, task_of
 
     wanted = _entries(cfg.input)
     photos = find_photos(wanted, recursive=cfg.recursive) if wanted else []
     name = name_of(cfg)
     folder = Path(cfg.output).expanduser() if cfg.output else Path(cfg.runtime.outputs) / "predictions" / name
-    output = Output(folder, [kind for kind in KINDS if cfg.what[kind]])
+    task = task_of(cfg)
+    if task == "regions":
+        check_regions(cfg)
+    output = Output(folder, [kind for kind in KINDS_OF.get(task, KINDS) if cfg.what[kind]])
     output.check_apart(photos, wanted, recursive=cfg.recursive)
     maps = load_maps(cfg)
     threshold = cfg.threshold if cfg.threshold is not None else 0.5 if maps.threshold is None else maps.threshold
@@ -126,7 +129,20 @@ def check(cfg: DictConfig) -> None:
     if not _entries(cfg.input) and not cfg.export:
         raise ValueError("input is missing: python -m seglab.predict run=... input=<image, folder or pattern>")
     if not any(cfg.what.values()) and not cfg.export:
-        raise ValueError("what: maps, masks and overlays are all false; expected one of them true")
+        raise ValueError("what: maps, masks, labels and overlays are all false; expected one of them true")
+
+
+def check_regions(cfg: DictConfig) -> None:
+    """Refuse what makes no sense for regions.
+
+    Raises:
+        ValueError: naming the key, its value and what is expected.
+    """
+    why = "the run gives regions, which have no"
+    _expect(not cfg.flip, "flip", cfg.flip, f"false: {why} mean")
+    _expect(cfg.threshold is None, "threshold", cfg.threshold, f"null: {why} threshold")
+    _expect(cfg.export is None, "export", cfg.export, f"null: {why} read-out that could be exported, it clusters")
+    _expect(cfg.what.labels or cfg.what.overlays, "what", "neither labels nor overlays", "one of them true")
 
 
 def _expect(fits: bool, key: str, value: Any, expected: str) -> None:

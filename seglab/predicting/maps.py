@@ -1,4 +1,4 @@
-"""From a batch of images to maps: the network of a run, or an exported file, behind one call.
+"""From a batch of images to maps or regions: the network of a run, or an exported file, behind one call.
 
 One runnable line: see :mod:`seglab.predict`.
 """
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 EXPORTED = (".onnx", ".pt2")
 """Suffixes of exported files."""
 
+KINDS_OF = {"saliency": ("maps", "masks", "overlays"), "regions": ("labels", "overlays")}
+"""Task -> what can be written, see :data:`seglab.predicting.output.KINDS`."""
+
 
 class Maps(Protocol):
     """Images to maps.
@@ -43,7 +46,7 @@ class Maps(Protocol):
     threshold: float | str | None
 
     def __call__(self, image_B3SS: Tensor) -> Tensor:
-        """uint8 [B,3,S,S] to float32 [B,S,S] in 0..1, on the CPU."""
+        """uint8 [B,3,S,S] to float32 [B,S,S] in 0..1, on the CPU; int64 [B,S,S], the region's number, for regions."""
 
 
 class RunMaps:
@@ -68,6 +71,8 @@ class RunMaps:
         self.size = int(cfg.size or whole.data.size)
         self.weights = digest(run.path / "model.safetensors")
         self.settings = {"precision": whole.runtime.precision, "read_out": self.evaluator.post.state()}
+        if whole.eval.task == "regions":
+            self.settings["read_out"] = OmegaConf.to_container(whole.eval.post, resolve=True)
         self.threshold = None
 
     def __call__(self, image_B3SS: Tensor) -> Tensor:
@@ -75,27 +80,31 @@ class RunMaps:
         import torch
 
         from seglab.forward import forward
+        from seglab.post.region_maps import RegionMaps
 
         with torch.inference_mode():
             batch = {"image": image_B3SS}
-            logits, _ = forward(self.evaluator.model, batch, runtime=self.config.runtime, device=self.evaluator.device)
-            return self.evaluator.post(logits).float().cpu()
+            runtime, device = self.config.runtime, self.evaluator.device
+            logits, moved = forward(self.evaluator.model, batch, runtime=runtime, device=device)
+            found = self.evaluator.post(logits, moved["image"])
+        return found.labels_BTHW[:, 0].cpu() if isinstance(found, RegionMaps) else found.float().cpu()
 
 
 def own_config(run: Run, cfg: DictConfig) -> DictConfig:
     """The run's config with the runtime of this command; the run's precision holds unless another was typed.
 
     Raises:
-        ValueError: the run is not finished, or has no maps of one object to offer.
+        ValueError: the run is not finished, or is of a task without photos.
     """
     from seglab.evaluate import raw
     from seglab.targets import check_targets
 
     trained = run.config()
     task = OmegaConf.select(trained, "eval.task")
-    if task != "saliency":
+    if task not in KINDS_OF:
         raise ValueError(
-            f"run={cfg.run}: its task is {task}, whose images are no photos; seglab.predict writes saliency maps"
+            f"run={cfg.run}: its task is {task}, whose images are no photos; seglab.predict writes saliency maps and "
+            "regions"
         )
     absent = [name for name in ("model.safetensors", "post.json") if not (run.path / name).is_file()]
     if absent:
@@ -146,6 +155,17 @@ def load_maps(cfg: DictConfig) -> Maps:
     if cfg.size and cfg.size != maps.size:
         raise ValueError(f"size={cfg.size}: {path.name} takes {maps.size} only; export the run again with this size")
     return maps
+
+
+def task_of(cfg: DictConfig) -> str:
+    """Task of the run, ``saliency`` for an exported file; any word where the run's config does not say.
+
+    Raises:
+        ValueError: no such run.
+    """
+    if Path(str(cfg.run)).suffix.lower() in EXPORTED:
+        return "saliency"
+    return str(OmegaConf.select(Run.find(str(cfg.run), cfg.runtime.outputs).config(), "eval.task"))
 
 
 def name_of(cfg: DictConfig) -> str:

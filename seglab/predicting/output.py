@@ -1,8 +1,9 @@
 """The folder of results: where each file goes, what is there already, and what made it.
 
-``<output>/maps/<name>.png``, ``masks/<name>.png``, ``overlays/<name>.jpg``; ``predict.json``, the weights and settings
-of the last command; ``predict.jsonl``, one line a photo, see :mod:`seglab.predicting.ledger`. Results of two runs never
-stay in one folder: a command is refused where it would leave some of other settings beside its own.
+``<output>/maps/<name>.png``, ``masks/<name>.png``, ``labels/<name>.png``, ``overlays/<name>.jpg``; ``predict.json``,
+the weights and settings of the last command; ``predict.jsonl``, one line a photo, see
+:mod:`seglab.predicting.ledger`. Results of two runs never stay in one folder: a command is refused where it would leave
+some of other settings beside its own.
 
 One runnable line: ``python -c "from pathlib import Path; from seglab.predicting.output import Output;
 print(Output(Path('out'), ['maps']).folder)"``.
@@ -23,7 +24,7 @@ from seglab.predicting.inputs import Photo
 from seglab.predicting.ledger import Entry, Ledger, Stamp, digest
 from seglab.words import some
 
-KINDS = {"maps": "png", "masks": "png", "overlays": "jpg"}
+KINDS = {"maps": "png", "masks": "png", "labels": "png", "overlays": "jpg"}
 """What can be written -> type of its files."""
 
 RULES = ("skip", "error", "overwrite")

@@ -1,4 +1,4 @@
-"""A photo with its predicted object tinted and outlined, to look at.
+"""A photo with its predicted object tinted and outlined, or with the boundaries of its regions, to look at.
 
 One runnable line: ``python -c "import numpy as np; from seglab.predicting.overlay import overlay;
 print(overlay(np.zeros((9, 9, 3), np.uint8), np.eye(9, dtype=bool)).shape)"``.
@@ -38,6 +38,27 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     # At the border of the photo nothing is drawn: an object that is cut there has no outline there.
     result[mask & _grown(~mask, width)] = _INNER
     result[_grown(mask, width) & ~mask] = _OUTER
+    return result
+
+
+def outlines(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Draw the boundaries between regions: a light line with a dark one on either side.
+
+    Args:
+        image: uint8 [H,W,3].
+        labels: whole numbers [H,W].
+
+    Returns:
+        uint8 [H,W,3].
+    """
+    edge = np.zeros(labels.shape, dtype=bool)
+    edge[:-1] |= labels[:-1] != labels[1:]
+    edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    width = max(1, round(min(labels.shape) / 400))
+    line = _grown(edge, width - 1) if width > 1 else edge
+    result = image.copy()
+    result[_grown(line, width)] = _OUTER
+    result[line] = _INNER
     return result
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from seglab.data.files import read_image
 from seglab.predicting.inputs import Photo
-from seglab.predicting.overlay import overlay
+from seglab.predicting.overlay import outlines, overlay
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,13 +30,13 @@ QUALITY = 90
 def write_results(
     photo: Photo, map_SS: Tensor, size: tuple[int, int], files: Mapping[str, Path], threshold: float | str
 ) -> None:
-    """Enlarge a map to its photo and write what is wanted.
+    """Enlarge a map or the regions to their photo and write what is wanted.
 
     Args:
         photo: where it came from.
-        map_SS: float32 [S,S] in 0..1, on the CPU.
+        map_SS: float32 [S,S] in 0..1, on the CPU; or the regions' numbers, int64 [S,S].
         size: height and width of the photo, upright.
-        files: ``maps``, ``masks``, ``overlays`` -> file to write; those absent are not written.
+        files: ``maps``, ``masks``, ``labels``, ``overlays`` -> file to write; those absent are not written.
         threshold: see :func:`cut`.
 
     Raises:
@@ -47,6 +47,9 @@ def write_results(
 
     from seglab.evaluator import resize
 
+    if not map_SS.is_floating_point():
+        _write_regions(photo, resize(map_SS[None], size)[0].numpy(), files)
+        return
     if not bool(torch.isfinite(map_SS).all()):
         raise ValueError(f"image '{photo.path}': its map holds values that are not finite; are the weights whole?")
     # Enlarged as floats, as the evaluator does at eval.resolution=original, and rounded once, at the end.
@@ -63,6 +66,13 @@ def write_results(
         save_image(overlay(read_image(photo.path), mask), files["overlays"])
 
 
+def _write_regions(photo: Photo, labels: np.ndarray, files: Mapping[str, Path]) -> None:
+    if "labels" in files:
+        save_image(labels.astype(np.uint8 if labels.max() < 256 else np.uint16), files["labels"])
+    if "overlays" in files:
+        save_image(outlines(read_image(photo.path), labels), files["overlays"])
+
+
 def cut(whole: np.ndarray, threshold: float | str) -> np.ndarray:
     """The object of a map, bool [H,W].
 
@@ -76,7 +86,7 @@ def cut(whole: np.ndarray, threshold: float | str) -> np.ndarray:
 
 
 def save_image(array: np.ndarray, path: Path) -> None:
-    """Write a uint8 array as PNG, or as JPEG where the name says so, by way of a temporary file.
+    """Write a uint8 or uint16 array as PNG, or as JPEG where the name says so, by way of a temporary file.
 
     Raises:
         OSError: it cannot be written; what was at ``path`` is still there.
