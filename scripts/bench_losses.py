@@ -1,6 +1,9 @@
-"""Time and memory of the CAS loss, forward and backward, beside straightforward autograd versions, in one process.
+"""Time and memory of the region losses, forward and backward, beside `naive_losses.py`, in one process.
 
-    python scripts/bench_losses.py [--reps 15] [--threads 2] [--no-compile]
+    python scripts/bench_losses.py [--reps 15] [--threads 2] [--no-compile] [--only cas|embedding|memory]
+
+Three parts: CAS (also compiled, and without its kernel); discriminative, magnet and triplet loss, drawing new pixels at
+every call; and the memory of all four at equal image size as the number of regions grows.
 
 Rounds are interleaved: every round runs each way once, and a round during which another process took processor time is
 repeated (up to three times as many rounds). "ms" is the median, "best" the fastest round: on a machine that is never
@@ -31,41 +34,6 @@ def restart(spin: bool) -> None:
     wanted = MALLOC if spin else MALLOC | {"OMP_WAIT_POLICY": "PASSIVE"}
     if any(os.environ.get(key) != value for key, value in wanted.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
-
-
-def two_region_reference(logits, labels, alpha=0.1):
-    """Masked autograd for masks of 0 and 1: softmax, products with both masks, means, squared differences."""
-    s = logits.softmax(1)
-    foreground = labels[:, None].to(s.dtype)
-    background = 1 - foreground
-    loss = 0.0
-    means = []
-    for mask in (foreground, background):
-        size = mask.sum((2, 3))
-        mean = (s * mask).sum((2, 3)) / size
-        means.append(mean)
-        loss = loss + alpha * (((s - mean[..., None, None]) ** 2 * mask).sum((2, 3)) / size).sum(1)
-    return (loss - (1 - alpha) * ((means[0] - means[1]) ** 2).sum(1)).mean()
-
-
-def many_region_reference(logits, labels, alpha=0.1):
-    """Autograd over a loop of region masks."""
-    import torch
-
-    s = logits.softmax(1)
-    total = 0.0
-    for image, mask in zip(s, labels, strict=True):
-        means = []
-        for region in mask.unique():
-            inside = (mask == region).to(s.dtype)
-            size = inside.sum()
-            mean = (image * inside).sum((1, 2)) / size
-            means.append(mean)
-            total = total + alpha * ((image - mean[:, None, None]) ** 2 * inside).sum() / size
-        table = torch.stack(means)
-        pairs = (table[:, None] - table[None]).square().sum() / 2
-        total = total - (1 - alpha) * pairs
-    return total / len(s)
 
 
 def cells(B: int, N: int, size: int, seed: int):
@@ -144,22 +112,31 @@ def peak_megabytes(run: Callable[[], None], logits) -> float:
     return peak / 2**20
 
 
-def bench(B: int, M: int, N: int, args: argparse.Namespace) -> dict:
-    """Run one setting and return its figures."""
+def random_logits(B: int, M: int, size: int):
+    """Logits of one setting, a leaf."""
     import torch
 
-    from seglab.losses import region_kernel, regions
+    return torch.randn(B, M, size, size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+
+
+def kernel_tables(B: int, M: int, N: int, size: int) -> float:
+    """MB that the compiled CAS kernel holds beside torch: its tables per unit of work, as far as they are touched."""
+    from seglab.losses import region_kernel
+
+    units = B * -(-(size**2) // region_kernel.CHUNK)
+    return (units * region_kernel.ROWS * 16 + units * N * M * 8) / 2**20
+
+
+def bench_cas(B: int, M: int, N: int, args: argparse.Namespace) -> dict:
+    """CAS at one setting."""
+    import naive_losses
+    import torch
+
+    from seglab.losses import regions
     from seglab.losses.cas import cas_loss
 
-    logits = torch.randn(B, M, args.size, args.size, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    labels = cells(B, N, args.size, seed=1)
-    reference = two_region_reference if N == 2 else many_region_reference
-    target = torch.empty_like(logits)
-
-    def copies() -> None:
-        with torch.no_grad():
-            for _ in range(3):
-                target.copy_(logits)
+    logits, labels = random_logits(B, M, args.size), cells(B, N, args.size, seed=1)
+    reference = naive_losses.two_region_cas if N == 2 else naive_losses.cas
 
     def plain(x, y):
         applies, regions._kernel_applies = regions._kernel_applies, lambda _: False
@@ -170,33 +147,64 @@ def bench(B: int, M: int, N: int, args: argparse.Namespace) -> dict:
             regions._kernel_applies = applies
         return value.detach().requires_grad_()
 
-    ways = {"reference": step(reference, logits, labels), "seglab": step(cas_loss, logits, labels)}
-    ways["seglab, plain torch"] = step(plain, logits, labels)
+    losses = {"naive": reference, "seglab": cas_loss, "seglab, plain torch": plain}
     if N == 2 and not args.no_compile:
-        ways["reference, compiled"] = step(torch.compile(reference), logits, labels)
-        ways["seglab, compiled"] = step(torch.compile(cas_loss), logits, labels)
-        ways["seglab binary, compiled"] = step(torch.compile(lambda x, y: cas_loss(x, y, binary=True)), logits, labels)
-    exact = logits.detach().double().requires_grad_()
-    reference(exact, labels).backward()
+        losses["naive, compiled"] = torch.compile(reference)
+        losses["seglab, compiled"] = torch.compile(cas_loss)
+        losses["seglab binary, compiled"] = torch.compile(lambda x, y: cas_loss(x, y, binary=True))
+    result = measure(losses, logits, labels, reference, args.reps if N == 2 else max(3, args.reps // 3))
+    result["peak_MB"]["seglab"] += kernel_tables(B, M, N, args.size)
+    return {"loss": "cas", "B": B, "M": M, "N": N, **result}
+
+
+def seglab_losses() -> dict[str, Callable]:
+    """The losses on embeddings at their defaults."""
+    from seglab.losses.discriminative import discriminative_loss
+    from seglab.losses.magnet import magnet_loss
+    from seglab.losses.triplet import triplet_loss
+
+    def discriminative(x, y):
+        return sum(discriminative_loss(x, y).values())
+
+    return {"discriminative": discriminative, "magnet": magnet_loss, "triplet": triplet_loss}
+
+
+def bench_embedding(name: str, B: int, M: int, N: int, args: argparse.Namespace) -> dict:
+    """One of the losses on embeddings; errors are given where no pixels are drawn."""
+    import naive_losses
+
+    logits, labels = random_logits(B, M, args.size), cells(B, N, args.size, seed=1)
+    reference = getattr(naive_losses, name)
+    losses = {"naive": reference, "seglab": seglab_losses()[name]}
+    exact = reference if name == "discriminative" else None
+    return {"loss": name, "B": B, "M": M, "N": N, **measure(losses, logits, labels, exact, max(3, args.reps // 3))}
+
+
+def measure(losses: dict[str, Callable], logits, labels, exact: Callable | None, rounds: int) -> dict:
+    """Times, memory and, where an exact loss is given, errors of the gradient of several ways."""
+    import torch
+
+    target = torch.empty_like(logits)
+
+    def copies() -> None:
+        with torch.no_grad():
+            for _ in range(3):
+                target.copy_(logits)
+
+    ways = {name: step(loss, logits, labels) for name, loss in losses.items()}
     error = {}
-    for name, run in ways.items():
-        logits.grad = None
-        run()
-        error[name] = ((logits.grad - exact.grad).abs().max() / exact.grad.abs().max()).item()
-    gradient = 4 * logits.numel() / 2**20
-    units = B * -(-(args.size**2) // region_kernel.CHUNK)
-    tables = units * region_kernel.ROWS * 16 / 2**20 + units * N * M * 8 / 2**20
+    if exact is not None:
+        leaf = logits.detach().double().requires_grad_()
+        exact(leaf, labels).backward()
+        for name, run in ways.items():
+            run()
+            error[name] = ((logits.grad - leaf.grad).abs().max() / leaf.grad.abs().max()).item()
     memory = {name: peak_megabytes(run, logits) for name, run in ways.items()}
-    memory["seglab"] += tables
-    rounds = args.reps if N == 2 else max(3, args.reps // 3)
     times, dropped = interleaved({**ways, "copy 3x": copies}, rounds)
     return {
-        "B": B,
-        "M": M,
-        "N": N,
         "ms": {name: statistics.median(values) for name, values in times.items()},
         "best_ms": {name: min(values) for name, values in times.items()},
-        "gradient_MB": gradient,
+        "gradient_MB": 4 * logits.numel() / 2**20,
         "peak_MB": memory,
         "relative_error": error,
         "dropped_rounds": dropped,
@@ -207,15 +215,40 @@ def bench(B: int, M: int, N: int, args: argparse.Namespace) -> dict:
 def report(result: dict) -> None:
     """Print one setting as a table."""
     ms, best = result["ms"], result["best_ms"]
-    print(f"\nB={result['B']} M={result['M']} N={result['N']}  ({result['dropped_rounds']} dropped{result['warning']})")
-    print(f"{'way':26}{'ms':>9}{'best':>9}{'x reference':>16}{'x copies':>15}{'peak/grad':>11}{'grad error':>12}")
+    title = f"{result['loss']}  B={result['B']} M={result['M']} N={result['N']}"
+    print(f"\n{title}  ({result['dropped_rounds']} dropped{result['warning']})")
+    print(f"{'way':26}{'ms':>9}{'best':>9}{'x naive':>16}{'x copies':>15}{'peak/grad':>11}{'grad error':>12}")
     for name, value in ms.items():
-        faster = f"{ms['reference'] / value:.1f} / {best['reference'] / best[name]:.1f}"
+        faster = f"{ms['naive'] / value:.1f} / {best['naive'] / best[name]:.1f}"
         copies = f"{value / ms['copy 3x']:.1f} / {best[name] / best['copy 3x']:.1f}"
         row = f"{name:26}{value:9.2f}{best[name]:9.2f}{faster:>16}{copies:>15}"
         if name in result["peak_MB"]:
-            row += f"{result['peak_MB'][name] / result['gradient_MB']:11.2f}{result['relative_error'][name]:12.1e}"
-        print(row)
+            row += f"{result['peak_MB'][name] / result['gradient_MB']:11.2f}"
+        if name in result["relative_error"]:
+            row += f"{result['relative_error'][name]:12.1e}"
+        print(row, flush=True)
+
+
+def memory_by_regions(args: argparse.Namespace) -> dict:
+    """Peak over gradient for 2 to 200 regions of the same images; prints and returns the table."""
+    from seglab.losses.cas import cas_loss
+
+    B, counts = 4, (2, 20, 100, 200)
+    print(f"\npeak memory / gradient, B={B}, {args.size} px, by number of regions\n{'loss':20}", end="")
+    print("".join(f"{N:>9}" for N in counts))
+    table = {}
+    losses = {"cas": (cas_loss, 20)} | {name: (loss, 8) for name, loss in seglab_losses().items()}
+    for name, (loss, M) in losses.items():
+        logits = random_logits(B, M, args.size)
+        gradient = 4 * logits.numel() / 2**20
+        peaks = []
+        for N in counts:
+            tables = kernel_tables(B, M, N, args.size) if name == "cas" else 0.0
+            peak = peak_megabytes(step(loss, logits, cells(B, N, args.size, seed=1)), logits)
+            peaks.append((peak + tables) / gradient)
+        table[name] = dict(zip(counts, peaks, strict=True))
+        print(f"{name + f', M={M}':20}" + "".join(f"{peak:9.2f}" for peak in peaks), flush=True)
+    return table
 
 
 def main() -> None:
@@ -226,6 +259,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--spin", action="store_true", help="leave OpenMP's idle threads spinning, its default")
+    parser.add_argument("--only", choices=("cas", "embedding", "memory"), help="one of the three parts")
     args = parser.parse_args()
     restart(args.spin)
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -246,10 +280,14 @@ def main() -> None:
     }
     print(about)
     results = []
-    for B, M, N in ((16, 2, 2), (8, 16, 20), (8, 64, 20)):
-        results.append(bench(B, M, N, args))
+    for B, M, N in ((16, 2, 2), (8, 16, 20), (8, 20, 20), (8, 64, 20)) if args.only in (None, "cas") else ():
+        results.append(bench_cas(B, M, N, args))
         report(results[-1])
-    print(json.dumps({"about": about, "results": results}))
+    for name in ("discriminative", "magnet", "triplet") if args.only in (None, "embedding") else ():
+        results.append(bench_embedding(name, 8, 8, 20, args))
+        report(results[-1])
+    memory = memory_by_regions(args) if args.only in (None, "memory") else {}
+    print(json.dumps({"about": about, "results": results, "memory_by_regions": memory}))
 
 
 if __name__ == "__main__":
