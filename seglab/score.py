@@ -1,5 +1,8 @@
 """Score any method's maps: ``python -m seglab.score pred=[maps/DSS,maps/mine] gt=masks protocol=sal_eval_toolbox``.
 
+Label maps and boundary maps against the annotations of BSDS:
+``python -m seglab.score pred=maps gt=BSDS500/data/groundTruth/val protocol=bsds_regions``, or ``bsds_boundaries``.
+
 Writes ``<outputs>/scores/<set>-<protocol>/`` with a CSV per method (one line an image), the table as Markdown, CSV and
 LaTeX, ``summary.json`` and the curves. The table is printed; the last line on stdout is the folder. Every protocol is
 written down by formula in ``docs/metrics.md``.
@@ -25,7 +28,7 @@ from seglab.words import nearest, quoted, some
 if TYPE_CHECKING:
     from seglab.scoring.folders import Work
     from seglab.scoring.gather import Result
-    from seglab.scoring.measure import Measure
+    from seglab.scoring.measured import Measure
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ def score(cfg: DictConfig) -> Path:
     from seglab.scoring.folders import file_name, gather, set_name
     from seglab.scoring.measure import measure_for
     from seglab.scoring.place import beside
-    from seglab.scoring.results import write_results
+    from seglab.scoring.results import read_as, write_results
 
     check(cfg)
     protocol = protocol_of(cfg)
@@ -70,6 +73,7 @@ def score(cfg: DictConfig) -> Path:
         missing=cfg.missing,
         names=None if cfg.names is None else several(cfg.names),
         faults=faults,
+        reads=measure.reads,
     )
     for line in work.left_out:
         log.info("%s", line)
@@ -87,8 +91,10 @@ def score(cfg: DictConfig) -> Path:
         results, empty = score_all(
             work, measure, draft, faults, workers=cfg.runtime.workers, progress=cfg.runtime.progress
         )
+        for line in read_as(results, work):
+            log.info("%s", line)
         check_objects(empty, work, protocol)
-        about |= {"percent": not results[0].curves, "masks_without_object": len(empty)}
+        about |= {"percent": measure.percent, "masks_without_object": len(empty)}
         text = write_results(results, work, draft, about=about, columns=table_columns(cfg, results), curves=cfg.curves)
     sys.stdout.write(f"{text}\n")
     return folder
@@ -153,8 +159,10 @@ def score_all(
             faults.extend(part.faults)
             empty += part.empty
             for name, rows in part.rows.items():
-                methods[name].take(rows, part.sums[name])
+                methods[name].take(rows, part.sums[name], part.kinds[name])
             bar.update(part.images)
+    for method in methods.values():
+        faults.extend(method.faults())
     faults.check()
     return [method.result() for method in methods.values()], empty
 

@@ -35,7 +35,8 @@ class Grid:
 
     def text(self, number: float, better: str) -> str:
         """A number as it is shown."""
-        return NONE if math.isnan(number) else f"{number:.{self.digits if better else 0}f}"
+        digits = self.digits if better or not float(number).is_integer() else 0
+        return NONE if math.isnan(number) else f"{number:.{digits}f}"
 
     def marks(self) -> list[dict[str, str]]:
         """For each column row -> ``best`` or ``second``; what looks equal is equal."""

@@ -32,6 +32,33 @@ KINDS = {
     "range": ("image of 32 bits with values outside 0 to 65535", "save 0 to 255 in 8 bits, or 0 to 65535 in 16"),
     "not labels": ("label outside the classes", "set protocol.classes, or save class indices and 255 for ignored"),
     "size": ("map of another size than its mask", "resize=to_mask brings maps to the size of their masks"),
+    "mat": (
+        "MATLAB file without what is expected",
+        "truth: a BSDS file with the cell array groundTruth; maps: label maps in the cell array segs, or a contour map "
+        "of double size, ucm2",
+    ),
+    "lossy": ("label map in a file that loses values", "save it as PNG"),
+    "soft": (
+        "soft map where label maps are expected",
+        "soft boundary maps: protocol=bsds_boundaries; labels of tiny regions that are right: reading=grey",
+    ),
+    "not lines": (
+        "image of boundaries with other values than 0 and one more",
+        "maps: protocol.maps=soft or labels; truth: a BSDS file, or an image with 0 and 255",
+    ),
+    "labels or grades": (
+        "map that may hold labels or grades",
+        "label maps: protocol.maps=labels; boundary maps of grades that are right: protocol.maps=soft, with "
+        "reading=grey if they are nearly black",
+    ),
+    "empty map": (
+        "boundary map without a boundary",
+        "look at it; protocol.maps=binary or reading=grey takes it as it is",
+    ),
+    "kinds": (
+        "method whose maps are of several kinds",
+        "maps of one kind and number of scales in a folder; protocol.maps says what they are",
+    ),
     "nothing": ("mask without a pixel to score", "take it out, or look at what it holds"),
     "other": ("file that cannot be scored", "see the message"),
 }

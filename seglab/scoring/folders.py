@@ -1,18 +1,17 @@
 """Folders of maps and masks to pairs of files with one stem, and short names for the folders.
 
-Example: ``python -c "from seglab.scoring.folders import scan; print(len(scan('masks', key='gt')[0]))"``
+Example: ``python -c "from seglab.scoring.folders import file_name; print(file_name('ours (v2)'))"``
 """
 
 from __future__ import annotations
 
-import os
-import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from seglab.data.files import SUFFIXES
 from seglab.scoring.faults import Fault, Faults
+from seglab.scoring.measured import MapFile, Reads
+from seglab.scoring.scales import Files, Scanned, first, scan
 from seglab.words import some
 
 GENERIC = ("mask", "masks", "gt", "gts", "groundtruth", "ground_truth", "labels", "annotations", "segmentationclass")
@@ -31,17 +30,24 @@ class Work:
         gt: folder of the masks.
         methods: name -> folder of its maps.
         masks: key -> file name in ``gt``, sorted by stem; a key is a stem in Unicode's composed form.
-        maps: method -> key -> file name in its folder.
+        maps: method -> key -> file in its folder, or one file a scale.
         unmatched: files without a partner: method, stem, :data:`NO_MASK` or :data:`NO_MAP`.
         left_out: a line on each kind of them where they are skipped, for the log and the table.
+        scales: method -> folders of its scales, in order, for methods that have some.
     """
 
     gt: Path
     methods: dict[str, Path]
     masks: dict[str, str]
-    maps: dict[str, dict[str, str]]
+    maps: dict[str, dict[str, Files]]
     unmatched: tuple[tuple[str, str, str], ...] = ()
     left_out: tuple[str, ...] = ()
+    scales: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def paths(self, method: str, key: str) -> MapFile:
+        """The file of a map, or one a scale."""
+        files, folder = self.maps[method][key], self.methods[method]
+        return folder / files if isinstance(files, str) else tuple(folder / file for file in files)
 
     @property
     def stems(self) -> list[str]:
@@ -49,7 +55,15 @@ class Work:
         return [stem for stem in self.masks if any(stem in files for files in self.maps.values())]
 
 
-def gather(pred: Sequence[str], gt: str, *, missing: str, names: Sequence[str] | None, faults: Faults) -> Work:
+def gather(
+    pred: Sequence[str],
+    gt: str,
+    *,
+    missing: str,
+    names: Sequence[str] | None,
+    faults: Faults,
+    reads: Reads,
+) -> Work:
     """Find what is to be scored.
 
     Args:
@@ -58,6 +72,7 @@ def gather(pred: Sequence[str], gt: str, *, missing: str, names: Sequence[str] |
         missing: ``error`` or ``skip``: what becomes of a file without a partner.
         names: names of the methods; None = after their folders.
         faults: takes up duplicates and files without a partner.
+        reads: which files are maps and masks.
 
     Returns:
         The pairs.
@@ -72,76 +87,40 @@ def gather(pred: Sequence[str], gt: str, *, missing: str, names: Sequence[str] |
     taken = ["table.csv", LEFT_OUT, *(f"{file_name(n)}{end}.csv" for n in methods for end in ("", "-curves"))]
     if len(set(taken)) < len(taken):
         raise ValueError(f"methods {', '.join(methods)}: two files would have one name; give them others: names=[...]")
-    masks, twice = scan(gt, key="gt")
-    faults.extend(twice)
-    maps, unmatched, lines = {}, [], []
+    truth = scan(gt, key="gt", suffixes=reads.truth)
+    faults.extend(truth.faults)
+    masks = {key: first(files) for key, files in truth.files.items()}
+    maps, unmatched, lines, scales = {}, [], [], {}
     for name, folder in methods.items():
         if folder.resolve() == Path(gt).resolve():
             raise ValueError(f"pred={folder} and gt={gt} are one folder: expected maps and masks apart")
-        maps[name], twice = scan(folder, key="pred")
-        faults.extend(twice)
-        stray, bare = [s for s in maps[name] if s not in masks], [s for s in masks if s not in maps[name]]
-        if len(stray) == len(maps[name]):
+        found = scan(folder, key="pred", suffixes=reads.maps, scales=reads.scales)
+        faults.extend(found.faults)
+        files = found.files
+        stray, bare = [s for s in files if s not in masks], [s for s in masks if s not in files]
+        if len(stray) == len(files) and not any(s in masks for s in found.partial):
             raise ValueError(
-                f"no file of pred={folder} has the name of one in gt={gt}: maps are called {_few(maps[name])}, masks "
+                f"no file of pred={folder} has the name of one in gt={gt}: maps are called {_few(files)}, masks "
                 f"{_few(masks)}; expected one stem for map and mask"
             )
         if missing == "error":
-            faults.extend(Fault("no mask", f"{folder / maps[name][s]}") for s in stray)
-            faults.extend(Fault("no map", f"{Path(gt) / masks[s]} has none in {folder}") for s in bare)
-        for files, keys, what in ((maps[name], stray, NO_MASK), (masks, bare, NO_MAP)):
-            stems = [Path(files[key]).stem for key in keys]
+            faults.extend(Fault("no mask", f"{folder / first(files[s])}") for s in stray)
+            faults.extend(
+                Fault("no map", f"{Path(gt) / masks[s]} has none in {_places(folder, found, s)}") for s in bare
+            )
+        for held, keys, what in ((files, stray, NO_MASK), (masks, bare, NO_MAP)):
+            stems = [Path(first(held[key])).stem for key in keys]
             unmatched += [(name, stem, what) for stem in stems]
             if stems and missing == "skip":
                 lines.append(f"{name}: {some(stems)} {what.partition(' ')[2]} left out")
-        maps[name] = {s: file for s, file in maps[name].items() if s in masks}
-    return Work(Path(gt), methods, masks, maps, tuple(unmatched), tuple(lines))
-
-
-def scan(folder: str | Path, *, key: str) -> tuple[dict[str, str], list[Fault]]:
-    """The image files of a folder, not of those below it.
-
-    Args:
-        folder: where to look.
-        key: config key that names it, for the message.
-
-    Returns:
-        Stem -> file name, sorted by stem; and a fault for every stem that several files have. The keys are in
-        Unicode's composed form (NFC): one name typed on two systems can differ in its bytes.
-
-    Raises:
-        ValueError: no such folder, or no image in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        above = next((p for p in folder.absolute().parents if p.is_dir()), folder)
-        beside = sorted(p.name for p in above.iterdir() if p.is_dir() and not p.name.startswith("."))
-        hint = f"; {above} holds {', '.join(beside[:8])}" if beside and not folder.exists() else ""
-        raise ValueError(f"{key}={folder} {what}: expected a folder of images{hint}")
-    files: dict[str, str] = {}
-    other, below, faults = [], [], []
-    with os.scandir(folder) as entries:
-        for name, is_dir in sorted((entry.name, entry.is_dir()) for entry in entries):
-            if name.startswith("."):
-                continue
-            if is_dir:
-                below.append(name)
-            elif not name.lower().endswith(SUFFIXES):
-                other.append(name)
-            elif (stem := unicodedata.normalize("NFC", Path(name).stem)) in files:
-                same = Path(files[stem]).stem == Path(name).stem
-                shown = [file if same else ascii(file)[1:-1] for file in (files[stem], name)]  # else they look alike
-                faults.append(Fault("duplicate", f"{folder}: {' and '.join(shown)}"))
-            else:
-                files[stem] = name
-    if not files:
-        found = [f"the folders {', '.join(below[:5])}"] if below else []
-        found += [f"{some(other)}"] if other else []
-        raise ValueError(
-            f"{key}={folder} has no image ({' '.join(SUFFIXES)}); it holds {' and '.join(found) or 'nothing'}"
-        )
-    return dict(sorted(files.items(), key=lambda item: Path(item[1]).stem)), faults
+        maps[name] = {s: file for s, file in files.items() if s in masks}
+        if not maps[name] and missing == "skip":
+            raise ValueError(
+                f"pred={folder}: no mask has a map in all of {', '.join(found.scales)}; expected files of one stem in "
+                "every folder, one a scale"
+            )
+        scales |= {name: found.scales} if found.scales else {}
+    return Work(Path(gt), methods, masks, maps, tuple(unmatched), tuple(lines), scales)
 
 
 def method_names(folders: Sequence[Path], names: Sequence[str] | None = None) -> list[str]:
@@ -178,5 +157,10 @@ def file_name(name: str) -> str:
     return kept.strip(" .")
 
 
-def _few(files: dict[str, str]) -> str:
-    return ", ".join(list(files.values())[:2])
+def _few(files: Mapping[str, Files]) -> str:
+    return ", ".join(first(file) for file in list(files.values())[:2])
+
+
+def _places(folder: Path, found: Scanned, key: str) -> str:
+    """Where the map of a mask is missing."""
+    return ", ".join(str(folder / scale) for scale in found.partial.get(key, ())) or str(folder)

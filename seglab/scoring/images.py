@@ -32,9 +32,9 @@ def read_map(path: Path, *, strict: bool = True) -> np.ndarray:
     Raises:
         Fault: unreadable, in colour, or refused.
     """
-    image = _open(path)
+    image = open_image(path)
     _refuse_palette(image, path)
-    grey_HW = _grey(image, path)
+    grey_HW = grey_values(image, path)
     if grey_HW.dtype == np.bool_:
         return grey_HW.astype(np.uint8) * 255
     top = grey_HW.max()
@@ -57,9 +57,9 @@ def read_mask(path: Path, *, strict: bool = True) -> np.ndarray:
     Raises:
         Fault: unreadable, in colour, or refused.
     """
-    image = _open(path)
+    image = open_image(path)
     _refuse_palette(image, path)
-    grey_HW = _grey(image, path)
+    grey_HW = grey_values(image, path)
     if grey_HW.dtype == np.bool_:
         return grey_HW.astype(np.uint8) * 255
     top = grey_HW.max()
@@ -67,13 +67,13 @@ def read_mask(path: Path, *, strict: bool = True) -> np.ndarray:
         return (grey_HW > 0) * np.uint8(255)  # background and object, which cannot mean anything else
     if grey_HW.dtype != np.uint8:
         if strict and 0 < top <= 255:
-            raise Fault("depth", f"{path}: mask with the values {_values(grey_HW)}, of 65535")
+            raise Fault("depth", f"{path}: mask with the values {values_in(grey_HW)}, of 65535")
         grey_HW = (grey_HW >> 8).astype(np.uint8)
     there = np.flatnonzero(np.bincount(grey_HW.ravel(), minlength=256))
     middle = there[(there > 0) & (there < 255)]
     lossy = path.suffix.lower() in (".jpg", ".jpeg", ".webp")
     if strict and middle.size and middle[-1] <= FEW and not (lossy and there[-1] == 255):
-        raise Fault("labels", f"{path}: mask with the values {_values(there)}")
+        raise Fault("labels", f"{path}: mask with the values {values_in(there)}")
     return grey_HW
 
 
@@ -83,14 +83,19 @@ def read_labels(path: Path) -> np.ndarray:
     Raises:
         Fault: unreadable, or in colour without a palette.
     """
-    image = _open(path)
+    image = open_image(path)
     if image.mode == "P":
         return np.asarray(image)
-    labels_HW = _grey(image, path)
+    labels_HW = grey_values(image, path)
     return labels_HW.astype(np.uint8) if labels_HW.dtype == np.bool_ else labels_HW // image.info.get("scaled", 1)
 
 
-def _open(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
+    """A decoded image, its checksums compared.
+
+    Raises:
+        Fault: it cannot be read.
+    """
     try:
         with Image.open(path, formats=FORMATS) as image:
             raw = image.tile[0][3] if image.tile else None
@@ -113,11 +118,15 @@ def _refuse_palette(image: Image.Image, path: Path) -> None:
         colours = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
         colours = colours[used[used < len(colours)]]
         if (colours != colours[:, :1]).any():
-            raise Fault("palette", f"{path}: palette image with the indices {_values(used)}")
+            raise Fault("palette", f"{path}: palette image with the indices {values_in(used)}")
 
 
-def _grey(image: Image.Image, path: Path) -> np.ndarray:
-    """Grey values [H, W]: bool, uint8, or whole numbers 0..65535."""
+def grey_values(image: Image.Image, path: Path) -> np.ndarray:
+    """Grey values [H, W]: bool, uint8, or whole numbers 0..65535.
+
+    Raises:
+        Fault: in colour, or out of range.
+    """
     if image.mode == "P":
         image = image.convert("RGB")
     if image.mode in ("1", "L"):
@@ -137,7 +146,7 @@ def _grey(image: Image.Image, path: Path) -> np.ndarray:
     raise Fault("colour", f"{path}: an image of mode {image.mode}")
 
 
-def _values(array: np.ndarray) -> str:
+def values_in(array: np.ndarray) -> str:
     """The first eight values that occur."""
     there = np.unique(array)
     return ", ".join(map(str, there[:8].tolist())) + (", ..." if there.size > 8 else "")

@@ -1,6 +1,6 @@
 """Two kinds of measuring a pair of files: saliency metrics image by image, and one confusion matrix over a set.
 
-Both give a row of numbers an image and sums that add up over images.
+Those of the BSDS benchmark are in :mod:`seglab.scoring.regions` and :mod:`seglab.scoring.boundaries`.
 Example: ``measure_for(Protocol(name="cas")).pair(Path("map.png"), measure.truth(Path("mask.png")))``
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from seglab.metrics.bsds import Boundaries, Regions
 from seglab.metrics.curves import CURVES, THRESHOLDS, curve_metrics
 from seglab.metrics.fbeta import f_beta, jaccard
 from seglab.metrics.pooled import Pooled, confusion_matrix, intersection_over_union, pooled_metrics
@@ -20,17 +21,7 @@ from seglab.metrics.protocol import Protocol
 from seglab.metrics.saliency import IMAGE_METRICS, score_map
 from seglab.scoring.faults import Fault
 from seglab.scoring.images import read_labels, read_map, read_mask
-from seglab.scoring.resize import resize_labels, resize_map
-
-Sums = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """One image: its row, in the order of ``columns``, and what adds up over the images."""
-
-    row: tuple[float, ...]
-    sums: Sums
+from seglab.scoring.measured import Measure, Measured, Reads, Sums, fitted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +34,9 @@ class SaliencyMeasure:
         resize: ``error`` or ``to_mask``, for a map of another size than its mask.
         reading: ``strict`` refuses what looks like labels, ``grey`` takes grey values as they are.
     """
+
+    reads: ClassVar[Reads] = Reads()
+    percent: ClassVar[bool] = False
 
     protocol: Protocol
     weighted: bool = True
@@ -116,6 +110,9 @@ class PooledMeasure:
         reading: as in :class:`SaliencyMeasure`; label maps are always taken as they are.
     """
 
+    reads: ClassVar[Reads] = Reads()
+    percent: ClassVar[bool] = True
+
     protocol: Pooled
     resize: str = "error"
     reading: str = "strict"
@@ -184,33 +181,25 @@ class PooledMeasure:
         return {}
 
 
-Measure = SaliencyMeasure | PooledMeasure
-
-
 def measure_for(
-    protocol: Protocol | Pooled, *, weighted: bool = True, resize: str = "error", reading: str = "strict"
+    protocol: Protocol | Pooled | Regions | Boundaries,
+    *,
+    weighted: bool = True,
+    resize: str = "error",
+    reading: str = "strict",
 ) -> Measure:
     """The kind of measuring a protocol asks for."""
+    if isinstance(protocol, Regions):
+        from seglab.scoring.regions import RegionsMeasure
+
+        return RegionsMeasure(protocol=protocol, resize=resize, reading=reading)
+    if isinstance(protocol, Boundaries):
+        from seglab.scoring.boundaries import BoundariesMeasure
+
+        return BoundariesMeasure(protocol=protocol, resize=resize, reading=reading)
     if isinstance(protocol, Pooled):
         return PooledMeasure(protocol=protocol, resize=resize, reading=reading)
     return SaliencyMeasure(protocol=protocol, weighted=weighted, resize=resize, reading=reading)
-
-
-def fitted(map_HW: np.ndarray, size: tuple[int, int], path: Path, *, resize: str, labels: bool = False) -> np.ndarray:
-    """A map at the size of its mask.
-
-    Raises:
-        Fault: the sizes differ and nothing may be resized.
-    """
-    if map_HW.shape == size:
-        return map_HW
-    if resize == "error":
-        raise Fault("size", f"{path}: map {_size(map_HW.shape)}, mask {_size(size)} (width x height)")
-    return (resize_labels if labels else resize_map)(map_HW, size)
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}"
 
 
 def _per_class(matrix_KK: np.ndarray) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def write_results(
         table,
         "Best bold, second underlined; ↑ higher is better, ↓ lower is better.",
         _unequal(results),
-        "\n".join(f"- {line}" for line in work.left_out),
+        "\n".join(f"- {line}" for line in (*read_as(results, work), *work.left_out)),
         *(f"![{path.stem} curves]({path.name})" for path in pictures if path.suffix == ".png"),
         "## Protocol",
         "\n".join(f"- `{key}`: {value}" for key, value in protocol.items()),
@@ -92,6 +92,12 @@ def write_results(
     return f"{title}\n\n{table}\n"
 
 
+def read_as(results: Sequence[Result], work: Work) -> list[str]:
+    """A line on what the maps of each method were read as, where there was a choice."""
+    folders = {name: f": {', '.join(scales)}" for name, scales in work.scales.items()}
+    return [f"{r.name}: {r.kind}{folders.get(r.name, '')}" for r in results if r.kind]
+
+
 def write_unmatched(work: Work, path: Path) -> None:
     """Write the files without a partner as CSV: method, id, what is missing."""
     _write_csv(path, ["method", "id", "what"], ([*map(quoted, line)] for line in work.unmatched))
@@ -110,6 +116,7 @@ def _summary(results: Sequence[Result], work: Work, about: Mapping[str, Any]) ->
             r.name: {
                 "pred": str(work.methods[r.name]),
                 "images": r.images,
+                **({"read_as": r.kind} if r.kind else {}),
                 "metrics": {k: None if math.isnan(v) else v for k, v in r.metrics.items()},
             }
             for r in results

@@ -26,11 +26,27 @@ HEADINGS = {
     "jaccard_pooled": "pooled Jaccard",
     "fbeta": "F",
     "miou": "mIoU",
+    "covering_ods": "covering ODS",
+    "covering_ois": "covering OIS",
+    "covering_best": "covering best",
+    "pri_ods": "PRI ODS",
+    "pri_ois": "PRI OIS",
+    "voi_ods": "VOI ODS",
+    "voi_ois": "VOI OIS",
+    "boundary_f_ods": "F ODS",
+    "boundary_f_ois": "F OIS",
+    "ap": "AP",
+    "boundary_precision": "P ODS",
+    "boundary_recall": "R ODS",
+    "threshold_ods": "threshold ODS",
 }
 """Metric -> heading; others are called as on disk, without underscores."""
 
-LOWER = ("mae", "mae_binary")
+LOWER = ("mae", "mae_binary", "voi_ods", "voi_ois")
 """Metrics that are better when they are lower."""
+
+NEITHER = ("threshold_ods", "covering_scale_ods", "pri_scale_ods", "voi_scale_ods")
+"""Places, of which none is better than another."""
 
 
 def heading(metric: str) -> str:
@@ -41,5 +57,7 @@ def heading(metric: str) -> str:
 
 
 def better(metric: str) -> str:
-    """``higher`` or ``lower``."""
+    """``higher``, ``lower`` or nothing."""
+    if metric in NEITHER:
+        return ""
     return "lower" if metric in LOWER else "higher"

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from seglab.scoring.faults import Fault
 from seglab.scoring.folders import Work
-from seglab.scoring.measure import Measure, Sums
+from seglab.scoring.measured import MapFile, Measure, Sums
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,9 @@ PART = 8
 """Images of a part; not to be chosen by the number of processes, because sums are added up part by part."""
 AHEAD = 4
 """Parts under way per process."""
+
+Kinds = dict[str, tuple[int, str]]
+"""What maps were read as -> how many, and the first of them."""
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Part:
         sums: method -> sums over them.
         faults: what was wrong with files.
         empty: names of mask files without an object.
+        kinds: method -> what its maps were read as -> how many, and the first of them.
         images: how many masks were looked at.
     """
 
@@ -50,10 +54,11 @@ class Part:
     sums: dict[str, Sums] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+    kinds: dict[str, Kinds] = field(default_factory=dict)
     images: int = 0
 
 
-Task = tuple[str, Path, list[tuple[str, Path]]]
+Task = tuple[str, Path, list[tuple[str, MapFile]]]
 """Stem, mask file, and the methods' map files."""
 
 
@@ -123,7 +128,7 @@ def _start(level: int) -> None:
 def _tasks(work: Work) -> Iterator[list[Task]]:
     tasks: list[Task] = []
     for stem in work.stems:
-        maps = [(name, work.methods[name] / files[stem]) for name, files in work.maps.items() if stem in files]
+        maps = [(name, work.paths(name, stem)) for name, files in work.maps.items() if stem in files]
         gt = work.gt / work.masks[stem]
         tasks.append((gt.stem, gt, maps))
         if len(tasks) == PART:
@@ -152,7 +157,9 @@ def score_part(measure: Measure, tasks: list[Task]) -> Part:
                 part.faults.append(fault)
                 continue
             part.rows.setdefault(name, []).append((stem, measured.row))
-            add(part.sums.setdefault(name, {}), measured.sums)
+            count(part.kinds.setdefault(name, {}), {measured.kind: (1, f"{path[0] if type(path) is tuple else path}")})
+            if len(part.kinds[name]) == 1:  # else the shapes differ, and the method is a fault
+                add(part.sums.setdefault(name, {}), measured.sums)
     return part
 
 
@@ -160,3 +167,10 @@ def add(total: Sums, sums: Sums) -> None:
     """Add sums to a total, in place."""
     for key, value in sums.items():
         total[key] = total[key] + value if key in total else value
+
+
+def count(total: Kinds, kinds: Kinds) -> None:
+    """Add what maps were read as to a total, in place; the first of a kind stays."""
+    for kind, (images, first) in kinds.items():
+        before, earlier = total.get(kind, (0, first))
+        total[kind] = (before + images, earlier)
