@@ -82,7 +82,7 @@ def test_every_loss_steps_on_its_model(option: str) -> None:
     post = instantiate(cfg.eval.post)
     post.update(model(image).detach(), mask)
     post.finish()
-    maps = post(model(image).detach())
+    maps = post(model(image).detach(), image)
     assert maps.shape == (2, 32, 32)
     assert maps.min() >= 0
     assert maps.max() <= 1
@@ -105,10 +105,12 @@ def test_every_other_option_instantiates(group: str, option: str) -> None:
         assert instantiate(cfg.noise).choose(10).sum() == round(10 * cfg.noise.rate)
     else:
         metrics, post, masks = instantiate(cfg.eval.metrics), instantiate(cfg.eval.post), torch.eye(8).long()[None]
-        logits = torch.stack([1 - masks, masks], 1).float()
+        logits, image = torch.stack([1 - masks, masks], 1).float(), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
         post.update(logits, masks)
         post.finish()
-        metrics.update(post(logits), masks, torch.zeros(1))
+        found = post(logits, image)
+        maps = found.labels_BTHW[:, 0] if cfg.eval.task == "regions" else found
+        metrics.update(maps, masks, torch.zeros(1))
         assert set(cfg.eval.watch) <= set(metrics.compute())
         assert cfg.eval.samples >= 0
 
