@@ -18,10 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from seglab.audit.command import folder_of
+from seglab.audit.command import folder_of, listing_of
 from seglab.audit.finding import Finding
+from seglab.audit.listing import from_listing
 from seglab.audit.report import AuditReport, sort
 from seglab.audit.subject import Subject, from_pairs
 from seglab.data.pairs import STANDIN, Pairs
@@ -69,7 +70,10 @@ def audit_before_training(cfg: DictConfig) -> None:
 
 
 def subjects_of(cfg: DictConfig) -> list[Subject]:
-    """The training set with the parts a run uses, then every other set it is scored on; folders of files only."""
+    """The training set with the parts a run uses, then every other set it is scored on; sets of files only.
+
+    Image and mask folders are audited as the run reads them, other layouts by their listing, in all its parts.
+    """
     names = list(dict.fromkeys(cfg.data.name if name == "self" else name for name in cfg.eval.sets))
     wanted: list[tuple[Any, tuple[str, ...]]] = [
         (cfg.data, ("train", "test") if cfg.data.name in names else ("train",)),
@@ -82,12 +86,31 @@ def subjects_of(cfg: DictConfig) -> list[Subject]:
     subjects = []
     for data, parts in wanted:
         source = instantiate(data.source)
-        if not isinstance(source, Pairs):
+        if isinstance(source, Pairs):
+            subject = from_pairs(source, parts=parts, root=cfg.runtime.data_root)
+        elif (subject := _listed(data, cfg.runtime)) is None:
             continue
-        subject = from_pairs(source, parts=parts, root=cfg.runtime.data_root)
         if subject.entries and not _is_generated(subject):
             subjects.append(subject)
     return subjects
+
+
+def _listed(data: DictConfig, runtime: DictConfig) -> Subject | None:
+    """A data set by its listing, if that lists the folders the run reads."""
+    listing = listing_of(OmegaConf.create({"data": data, "runtime": runtime}))
+    if listing is None:
+        return None
+    subject = from_listing(OmegaConf.to_container(listing, resolve=True), root=runtime.data_root)
+    read = {str(Path(path).absolute()) for path in _texts(OmegaConf.to_container(data.source, resolve=True))}
+    here = subject.entries and all(str(entry.image.parent) in read for entry in subject.entries if entry.image)
+    return subject if here else None
+
+
+def _texts(node: Any) -> list[str]:
+    """Every text in a node of plain types."""
+    if isinstance(node, dict | list):
+        return [text for value in (node.values() if isinstance(node, dict) else node) for text in _texts(value)]
+    return [node] if isinstance(node, str) else []
 
 
 def key_of(subjects: Sequence[Subject]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from seglab.tables.plan import Job
+from seglab.tables.job import Job
 from seglab.tables.spec import Row
 from seglab.tables.state import State, state_of
 from seglab.tables.values import STATES

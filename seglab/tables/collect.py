@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 
 from seglab.identity import ARITHMETIC
 from seglab.run import Run, result_stem
-from seglab.tables.plan import Job, Plan
+from seglab.tables.job import Job
+from seglab.tables.plan import Plan
 from seglab.tables.spec import Column, Row
 from seglab.tables.state import State, differing, state_of
 from seglab.tables.values import Cell, RunInfo, TableValues

@@ -1,6 +1,6 @@
 """Which runs a table needs: every row, data set and seed, composed to a config and so to a run folder.
 
-A run that several rows or tables ask for is one run, scored on the test sets of all of them.
+A run that several rows or tables ask for is one run, see :mod:`seglab.tables.job`.
 
 One runnable line: ``python -m seglab.table table=all status=true``.
 """
@@ -9,99 +9,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from seglab.config import compose
 from seglab.data.pairs import DataMissing
-from seglab.run import Run
+from seglab.tables.job import Job
 from seglab.tables.scale import Scale, scale_for
 from seglab.tables.spec import Column, Row, TableSpec, load_table
-
-
-@dataclass(eq=False)
-class Job:
-    """One run that is asked for.
-
-    Attributes:
-        table: name of the first table that asked.
-        row: name of its row.
-        seed: seed of the run.
-        cfg: finalised config; None where it could not be composed.
-        problem: why there is no config, in words.
-        data_missing: whether the problem is that nothing stands in for its data at this scale.
-        start: the job whose finished run this one starts from.
-        wanted: protocol -> names of the data sets to score on.
-        untrainable: why its training images cannot be read; filled, like ``missing``, by :mod:`seglab.tables.state`.
-        missing: data set -> why its test images cannot be read.
-        outcome: state and reason that the launch engine gave it, where it did not become done.
-    """
-
-    table: str
-    row: str
-    seed: int
-    cfg: DictConfig | None = None
-    problem: str = ""
-    data_missing: bool = False
-    start: Job | None = None
-    wanted: dict[str, list[str]] = field(default_factory=dict)
-    untrainable: str = ""
-    missing: dict[str, str] = field(default_factory=dict)
-    outcome: tuple[str, str] | None = None
-    _by_protocol: dict[str, DictConfig] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def run(self) -> Run | None:
-        """The run folder, there or not; None without a config."""
-        return Run.for_config(self.cfg) if self.cfg is not None else None
-
-    @property
-    def key(self) -> str:
-        """Name of the run folder, or what there is to tell jobs apart."""
-        return self.run.path.name if self.run else f"{self.table}: {self.row}, seed {self.seed}"
-
-    @property
-    def is_done(self) -> bool:
-        """Whether its run is finished."""
-        return self.run is not None and self.run.done
-
-    def want(self, column: Column) -> None:
-        """Ask for the data set and protocol of a column."""
-        sets = self.wanted.setdefault(column.protocol, [])
-        if column.set not in sets:
-            sets.append(column.set)
-
-    def configs(self) -> list[DictConfig]:
-        """Configs for :func:`seglab.train.train`: the first trains; each scores by one protocol."""
-        made = []
-        for protocol, sets in self.wanted.items() or [(self.cfg.eval.protocol.name, [])]:
-            cfg = copy.deepcopy(self.cfg_for(protocol))
-            cfg.eval.sets = [name for name in sets if name not in self.missing]
-            made.append(cfg)
-        return made
-
-    def measurements(self) -> Iterator[tuple[DictConfig, str]]:
-        """Config and data set of every score that is wanted and can be had."""
-        for protocol, sets in self.wanted.items():
-            for name in sets:
-                if name not in self.missing:
-                    yield self.cfg_for(protocol), name
-
-    def cfg_for(self, protocol: str) -> DictConfig:
-        """The config with a protocol, named as in ``conf/eval/protocol``; not to be changed."""
-        assert self.cfg is not None
-        if protocol == self.cfg.eval.protocol.name:
-            return self.cfg
-        if protocol not in self._by_protocol:
-            cfg = copy.deepcopy(self.cfg)
-            with open_dict(cfg):
-                cfg.eval.protocol = OmegaConf.create(_protocol(protocol))
-            self._by_protocol[protocol] = cfg
-        return self._by_protocol[protocol]
 
 
 class Plan:
@@ -167,20 +84,26 @@ class Plan:
         other, _, name = row.cells[names.index(column.paper_name)].rpartition(":")
         return other or table, name
 
+    def row_config(self, table: str, row: Row, job: Job) -> DictConfig:
+        """The config of one of a row's own jobs with the settings of ``eval`` that the row itself asks for."""
+        domain = job.cfg.data.name if self.spec(table).trained_on == "column" else None
+        return job.cfg_for(self._config(table, row, domain).eval.protocol.name)
+
     def _job(self, table: str, row: Row, domain: str | None, seed: int) -> Job:
         asked = (table, row.name, domain, seed)
         if asked not in self._asked:
             job = self._new_job(table, row, domain, seed)
             # The same run may belong to other rows and tables: they share the job.
             known = self.jobs.setdefault(job.key, job)
-            if job.cfg is not None and measured_by(job.cfg) != measured_by(known.cfg):
+            if job.cfg is not None and not known.measure_as(job.cfg):
                 known = Job(
                     job.table,
                     row.name,
                     seed,
                     problem=(
-                        f"'{known.row}' of {known.table} is the same run, but read out or measured by other "
-                        "settings of eval; one run can be measured in one way only"
+                        f"'{known.row}' of {known.table} is the same run, but measured by other settings of eval under "
+                        "the same protocol; give these a name of their own: eval.protocol.name=<name> in the row, "
+                        "protocol: <name> in the columns"
                     ),
                 )
             self._asked[asked] = known
@@ -241,15 +164,19 @@ class Plan:
         """Names of all data sets the jobs so far train or score on."""
         trained = [job.cfg.data.name for job in self.jobs.values() if job.cfg is not None]
         scored = [name for job in self.jobs.values() for sets in job.wanted.values() for name in sets]
-        return sorted({*trained, *scored})
+        drawn = [str(f["data"]) for table in list(self._specs) for f in self.figures(table) if f.get("data")]
+        return sorted({*trained, *scored, *drawn})
 
+    def figures(self, table: str) -> list[dict[str, Any]]:
+        """The figures of a table at this scale: a data set that one names is replaced by its first stand-in.
 
-def measured_by(cfg: DictConfig) -> dict[str, Any]:
-    """The settings of ``eval`` that a run's numbers depend on."""
-    settings = OmegaConf.to_container(cfg.eval, resolve=True)
-    return {
-        key: value for key, value in settings.items() if key not in ("sets", "every", "watch", "samples", "batch_size")
-    }
+        Where nothing stands in for it, ``data`` is empty.
+        """
+        nodes = [dict(node) for node in self.spec(table).figures]
+        for node in nodes:
+            if node.get("data"):
+                node["data"] = next(iter(self.scale(table).stand_ins(str(node["data"]))), "")
+        return nodes
 
 
 def in_order(jobs: Iterable[Job]) -> Iterator[Job]:
@@ -275,8 +202,3 @@ def _last_of_each(overrides: Iterable[str]) -> tuple[str, ...]:
         last.pop(key, None)
         last[key] = override
     return tuple(last.values())
-
-
-def _protocol(name: str) -> dict[str, Any]:
-    node = compose("evaluate", ["run=none", "data=shapes", f"eval/protocol={name}"]).eval.protocol
-    return OmegaConf.to_container(node, resolve=True)

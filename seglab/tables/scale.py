@@ -116,9 +116,11 @@ def _typed_runtime(cfg: DictConfig) -> list[str]:
 
 
 def _stand_in(column: Column, name: str) -> Column:
+    """A column on another data set, which takes the place of the paper's in the heading, or goes before it."""
     if name == column.set:
         return column
-    what = column.name.split(" ", 1)[-1]
+    named = column.name.lower().startswith(set_title(column.set).lower())
+    what = column.name.split(" ", 1)[-1] if named else column.name
     return replace(column, name=f"{set_title(name)} {what}", set=name)
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from seglab.identity import resolved
 from seglab.launch.work import is_locked
 from seglab.run import Run, result_stem
-from seglab.tables.plan import Job
+from seglab.tables.job import Job
 
 
 class State(NamedTuple):

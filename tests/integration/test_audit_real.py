@@ -106,6 +106,18 @@ def test_maps_are_compared_with_masks_of_the_same_size(data_root):
     assert sum(f.count for f in report.of("unlisted")) == 240
 
 
+def test_other_layouts_than_pairs_are_audited_before_a_training(data_root, tmp_path):
+    from seglab.audit.first import audit_before_training, subjects_of
+    from seglab.config import compose
+
+    cfg = compose("train", ["data=camvid", f"runtime.outputs={tmp_path}", f"runtime.data_root={data_root}"])
+    audit_before_training(cfg)
+    assert (tmp_path / "audit" / "camvid" / "audit.md").is_file()
+    # The listing is of the folders below the data root; other folders are not audited by it.
+    elsewhere = ["data.source.images=/a", "data.source.masks=/b", f"runtime.data_root={data_root}"]
+    assert subjects_of(compose("train", ["data=camvid", *elsewhere])) == []
+
+
 def test_real_faults_in_real_photos_are_found(data_root, tmp_path):
     """The same photo once more, smaller, saved again, mirrored, cut off in the middle, in a folder of real ones."""
     from PIL import Image

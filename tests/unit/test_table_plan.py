@@ -221,7 +221,7 @@ def test_data_present_in_part_train_and_score_what_they_can(make, tmp_path) -> N
     assert "DUTS-TE" in job.missing["duts"]
 
 
-def test_rows_that_differ_in_how_they_are_measured_only_do_not_share_numbers(make) -> None:
+def test_other_settings_under_the_same_protocol_do_not_share_files(make) -> None:
     rows = [{"name": "a", "kind": "ours", "run": [*RUN, "loss=ce"]}]
     rows.append({"name": "b", "kind": "ours", "run": [*RUN, "loss=ce", "eval.post.channel=0"]})
     plan, table = make(rows=rows)
@@ -229,6 +229,64 @@ def test_rows_that_differ_in_how_they_are_measured_only_do_not_share_numbers(mak
     assert a.run is not None
     assert state_of(b).name == "failed"
     assert "measured by other settings" in b.problem
+    assert "eval.protocol.name=<name>" in b.problem
+
+
+def test_one_run_is_measured_in_two_ways(make, tmp_path) -> None:
+    plan, table = make(rows=[{"name": "a", "kind": "ours", "run": [*RUN, "loss=ce"]}], columns=COLUMNS[:2])
+    way = ["eval/protocol=pysodmetrics", "eval.post.channel=0"]
+    content = OmegaConf.to_container(OmegaConf.load(table)) | {
+        "id": "u",
+        "columns": [{**COLUMNS[2], "protocol": "pysodmetrics"}],
+        "rows": [{"name": "b", "kind": "ours", "run": [*RUN, "loss=ce", *way]}],
+    }
+    other_table = str(tmp_path / "u.yaml")
+    OmegaConf.save(content, other_table)
+    (a,), (b,) = jobs_of(plan, table, "a"), jobs_of(plan, other_table, "b")
+    assert a is b, "one folder, one job, one lock"
+    one, other = a.configs()
+    assert (one.eval.protocol.name, one.eval.post.channel, list(one.eval.sets)) == ("cas", "auto", ["msra_b"])
+    assert (other.eval.protocol.name, other.eval.post.channel) == ("pysodmetrics", 0)
+    assert list(other.eval.sets) == ["ecssd"]
+    assert plan.row_config(table, plan.spec(table).row("a"), a).eval.post.channel == "auto"
+    assert plan.row_config(other_table, plan.spec(other_table).row("b"), b).eval.post.channel == 0
+    finish(a, mae=0.1, fbeta_adaptive=0.5)
+    assert state_of(a) == ("part", "not scored yet on ecssd")
+    protocol = {k: v for k, v in OmegaConf.to_container(other.eval.protocol).items() if k != "_target_"}
+    numbers = {"metrics": {"mae": 0.3}, "protocol": protocol, "read_out": OmegaConf.to_container(other.eval.post)}
+    a.run.write_json("eval/ecssd-pysodmetrics.json", numbers)
+    assert state_of(a).name == "done"
+    assert collect(plan, other_table).cells["b", "ECSSD MAE"].ours == (0.3,)
+    a.run.write_json("eval/ecssd-pysodmetrics.json", {**numbers, "read_out": {"channel": "auto"}})
+    assert "read_out" in state_of(a).reason, "numbers of the other way do not count"
+
+
+def test_the_deeplab_runs_of_two_tables_are_one_job() -> None:
+    plan = Plan(compose("table", ["tables=[cas_supp_t2,cas_t6]"]))
+    (saliency,) = jobs_of(plan, "cas_supp_t2", "DeepLab-CE (ours)")
+    (texture,) = jobs_of(plan, "cas_t6", "DeepLab-d-CE")
+    assert saliency is texture
+    assert {protocol: len(sets) for protocol, sets in saliency.wanted.items()} == {"cas": 7, "bsds": 1}
+    posts = [cfg.eval.post._target_.rsplit(".")[-1] for cfg in saliency.configs()]
+    assert posts == ["Channel", "Argmax"]
+    assert [list(cfg.eval.sets) for cfg in saliency.configs()][1] == ["texture"]
+
+
+def test_a_stand_in_goes_before_a_heading_that_names_no_data_set(make) -> None:
+    columns = [{**COLUMNS[0], "name": "Rand Index ODS"}, {**COLUMNS[1], "name": "MSRA-B MAE"}]
+    plan, table = make("scale=small", columns=columns, rows=[ROWS[1]])
+    assert [c.name for c in plan.columns(table)] == ["SOD Rand Index ODS", "SOD MAE"]
+    assert plan.columns(table)[0].paper_name == "Rand Index ODS"
+
+
+def test_a_figure_is_drawn_on_the_stand_in_of_its_data_set(make) -> None:
+    figure = {"_target_": "seglab.report.figures.region_maps.region_maps", "name": "f"}
+    figures = [{**figure, "data": "msra_b"}, {**figure, "name": "g", "data": "hku_is"}, {**figure, "name": "h"}]
+    plan, table = make("scale=small", figures=figures)
+    assert [node.get("data") for node in plan.figures(table)] == ["sod", "", None]
+    assert "sod" in plan.sets()
+    plan, table = make(figures=figures)
+    assert [node.get("data") for node in plan.figures(table)] == ["msra_b", "hku_is", None]
 
 
 def test_numbers_at_the_original_resolution_are_found(make) -> None:

@@ -163,6 +163,7 @@ def pictures(
     columns: Sequence[str],
     rows: Sequence[str],
     marked: Collection[tuple[int, int]] = (),
+    heights: Sequence[float] | None = None,
 ) -> None:
     """Fill a figure with pictures in rows and columns.
 
@@ -173,8 +174,9 @@ def pictures(
         columns: titles above; broken into lines where they are long.
         rows: words on the left.
         marked: (row, column) of pictures that get a coloured frame.
+        heights: of the rows, relative to each other; None = all the same.
     """
-    panels = figure.subplots(len(grid), len(grid[0]), squeeze=False)
+    panels = figure.subplots(len(grid), len(grid[0]), squeeze=False, height_ratios=heights)
     room = max(8, int(100 / len(grid[0])))
     for i, line in enumerate(grid):
         for j, array in enumerate(line):
@@ -188,8 +190,14 @@ def pictures(
         panels[0, j].set_title(textwrap.fill(title, room), fontsize=9.5)
 
 
-def picture_height(rows: int, columns: int, *, beside: float = 0.9) -> float:
-    """Height in inches of a figure of square pictures; ``beside`` is the room for words above and below."""
+def picture_height(rows: float, columns: int, *, beside: float = 0.9) -> float:
+    """Height in inches of a figure of pictures; ``beside`` is the room for words above and below.
+
+    Args:
+        rows: how many rows of square pictures; one of other pictures counts as its share of a square's height.
+        columns: how many pictures are in a row.
+        beside: inches.
+    """
     return min(13.0, rows * (WIDTH - 0.6) / max(columns, 4) * 1.02 + beside)
 
 

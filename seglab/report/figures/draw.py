@@ -17,6 +17,7 @@ from seglab.atomic import write_atomic
 from seglab.identity import identity, resolved
 from seglab.report.figures.context import FigureContext
 from seglab.run import Run
+from seglab.tables.job import measured_by
 from seglab.tables.plan import Plan
 from seglab.tables.values import TableValues
 from seglab.targets import plugin_modules
@@ -46,7 +47,7 @@ def draw_figures(plan: Plan, table: str, values: TableValues, stem: Path) -> tup
     files: list[Path] = []
     undrawn: list[str] = []
     context = context_of(plan, table, values, stem)
-    for node in values.spec.figures:
+    for node in plan.figures(table):
         why = why_not(context, node)
         if not why:
             try:
@@ -65,6 +66,8 @@ def why_not(context: FigureContext, node: Mapping[str, Any]) -> str:
     A figure beside a table is drawn from the numbers that are there; one that stands alone waits for its networks.
     """
     values = context.values
+    if node.get("data") == "":
+        return f"nothing stands in for its data set at scale={values.scale}"
     if values.columns:
         return "" if any(cell.ours for cell in values.cells.values()) else "no row has numbers"
     if not node.get("needs_runs", True):
@@ -81,7 +84,7 @@ def context_of(plan: Plan, table: str, values: TableValues, stem: Path) -> Figur
         jobs = [job for job in plan.row_jobs(table, row) if job.run is not None and row.run]
         own = [job for job in jobs if not any(other.start is job for other in jobs)]  # not what they start from
         if own:
-            configs[row.name] = own[0].cfg
+            configs[row.name] = plan.row_config(table, row, own[0])
         if done := tuple(job.run for job in own if job.run.done):
             runs[row.name] = done
     return FigureContext(values=values, configs=configs, runs=runs, stem=stem)
@@ -146,7 +149,9 @@ def content_key(context: FigureContext, node: Mapping[str, Any], sources: Path) 
         "scale": [values.scale, values.scale_title],
         "table": asdict(values.spec),
         "cells": [[list(place), asdict(cell)] for place, cell in values.cells.items()],
-        "configs": {name: [identity(cfg), resolved(cfg)["data"]] for name, cfg in context.configs.items()},
+        "configs": {
+            name: [identity(cfg), resolved(cfg)["data"], measured_by(cfg)] for name, cfg in context.configs.items()
+        },
         "runs": {name: [finished(run) for run in runs] for name, runs in context.runs.items()},
         "code": [path.read_text(encoding="utf-8") for path in sorted(sources.glob("*.py"))],
     }

@@ -47,12 +47,13 @@ def trained_with(context: FigureContext, row: str, target: str) -> bool:
     return context.runs[row][0].config().loss._target_ == target
 
 
-def load_network(context: FigureContext, row: str) -> Evaluator:
+def load_network(context: FigureContext, row: str, *, as_asked: bool = False) -> Evaluator:
     """The network of a row's first finished run with its read-out.
 
     Args:
         context: of the figure.
         row: a row with a finished run.
+        as_asked: read it out as the row asks; False: as at training time, which another table may have asked for.
 
     Raises:
         ValueError: the run has no trained weights.
@@ -61,6 +62,8 @@ def load_network(context: FigureContext, row: str) -> Evaluator:
     from seglab.train import setup_torch
 
     cfg = run_config(context, row)
+    if as_asked and row in context.configs:
+        cfg.eval = copy.deepcopy(context.configs[row].eval)
     return trained_evaluator(context.runs[row][0], cfg, setup_torch(cfg))
 
 
