@@ -34,7 +34,7 @@ SEEDS = (0, 1)
 SETTINGS = [
     "model=unet_small",
     "data.size=128",
-    "schedule.epochs=40",
+    "schedule.epochs=20",
     "batch_size=16",
     "runtime.device=cpu",
     "runtime.threads=1",
@@ -43,7 +43,7 @@ SETTINGS = [
     "eval.every=1000",
     "tracker=none",
 ]
-BUDGET = {"bsds500": ["schedule.epochs=60"], "camvid": ["schedule.epochs=150", "batch_size=8"]}
+BUDGET = {"bsds500": ["schedule.epochs=40"], "camvid": ["schedule.epochs=80", "batch_size=8"]}
 """Fewer images, more epochs."""
 METRICS = {
     "covering_ods": ("covering", "higher"),

@@ -16,7 +16,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml") if path.stem != "mlp_10")  # of points, not images
 RESNETS = [name for name in MODELS if "resnet101" in name]
 LIGHT = [name for name in MODELS if name not in RESNETS]
-PRIMARY = "defaults:\n  - model: unet_small\n  - init: scratch\n  - _self_\n"
+PRIMARY = "defaults:\n  - model: unet_small\n  - init: scratch\n  - _self_\neval: {channels: 2}\n"
 
 
 @pytest.fixture
