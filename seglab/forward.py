@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
@@ -10,6 +13,18 @@ from seglab.data.sample import Batch
 
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 """What ``runtime.precision`` offers; the dtype of autocast."""
+
+
+@contextmanager
+def drawing_alike(key: int, device: torch.device) -> Iterator[None]:
+    """Random numbers that are the same in every process and piece of a step, for losses that draw pixels.
+
+    An image's share of the loss must not depend on who computes it. Before and after the block the generators, which
+    dropout draws from, are untouched.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(key)
+        yield
 
 
 def forward(network: nn.Module, batch: Batch, *, runtime: DictConfig, device: torch.device) -> tuple[Tensor, Batch]:

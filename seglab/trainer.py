@@ -25,7 +25,7 @@ from seglab.data.arrays import ArrayDataset
 from seglab.data.loader import EpochBatches, make_loader
 from seglab.data.rng import key_of
 from seglab.data.sample import Batch
-from seglab.forward import DTYPES, forward
+from seglab.forward import DTYPES, drawing_alike, forward
 from seglab.journal import Journal
 from seglab.run import Run
 from seglab.signals import StopRequest
@@ -168,7 +168,8 @@ class Trainer:
             last = number == len(batches) - 1
             with nullcontext() if last or distributed.world() == 1 else self.network.no_sync():
                 logits, moved = forward(self.network, batch, runtime=self.cfg.runtime, device=self.device)
-                terms = self.loss(logits, moved)
+                with drawing_alike(key_of(self.cfg.seed, self.epoch, self.step, "loss"), self.device):
+                    terms = self.loss(logits, moved)
                 total = torch.stack(list(terms.values())).sum() / len(batches)
                 self.scaler.scale(total).backward()
             for name, value in {**terms, "loss": total * len(batches)}.items():
@@ -176,8 +177,7 @@ class Trainer:
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         # The one moment of a step in which the host waits: a bad number must be seen before the weights change.
-        names = [*sums, "grad_norm"]
-        values = dict(zip(names, torch.stack([*sums.values(), norm]).tolist(), strict=True))
+        values = dict(zip([*sums, "grad_norm"], torch.stack([*sums.values(), norm]).tolist(), strict=True))
         self.check_finite(values, batches)
         self.scaler.step(self.optimizer)
         self.scaler.update()
