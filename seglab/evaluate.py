@@ -94,13 +94,15 @@ def merged(trained: DictConfig, cfg: DictConfig) -> DictConfig:
     anew = "eval" in cfg.typed  # eval=texture, for example: read out and scored as another task
     if cfg.eval.task != trained.eval.task and not anew:
         raise ValueError(
-            f"data={choice(cfg)}: its task is {cfg.eval.task}, that of the run is {trained.eval.task}; a network can be "
-            "read out for another task where that makes sense, but the option must be typed, e.g. eval=texture"
+            f"data={choice(cfg)}: its task is {cfg.eval.task}, that of the run is {trained.eval.task}; a network can "
+            "be read out for another task where that makes sense, but the option must be typed, e.g. eval=texture"
         )
     now, whole = raw(cfg), raw(trained)
     # What the network gives is a matter of the run, and not said in configs of older ones.
     output = {key: whole["eval"].get(key, now["eval"][key]) for key in ("channels", "descriptor")}
-    whole["eval"] = (now["eval"] if anew else whole["eval"]) | output | {"channels": trained.model.channels}
+    if "channels" in trained.model:  # a model of one's own may have no such argument
+        output["channels"] = trained.model.channels
+    whole["eval"] = (now["eval"] if anew else whole["eval"]) | output
     precision = whole["runtime"]["precision"]
     whole["runtime"] = now["runtime"]
     if "runtime.precision" not in cfg.typed:

@@ -6,6 +6,7 @@ image (CAS section 4.2).
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -45,7 +46,7 @@ class Evaluator:
 
     def __init__(self, cfg: DictConfig, model: nn.Module, device: torch.device) -> None:
         self.cfg, self.model, self.device = cfg, model, device
-        self.post = instantiate(cfg.eval.post)
+        self.post = read_out(cfg)
 
     @torch.inference_mode()
     def logits(self, dataset: ArrayDataset, desc: str) -> Iterator[tuple[Batch, Tensor]]:
@@ -117,6 +118,7 @@ class Evaluator:
         """
         results = {}
         for name in test_sets(self.cfg) if names is None else names:
+            self.check_free(run, name)
             dataset = test_data(self.cfg, name)
             metrics = self.score(dataset, name)
             # Every process takes part in adding up, one writes.
@@ -135,25 +137,26 @@ class Evaluator:
         rows: list[dict[str, float]],
         curves: dict[str, np.ndarray],
     ) -> None:
-        """Write one set's numbers, each beside what it was measured by; numbers of other settings are not overwritten.
-
-        Raises:
-            ValueError: a file of that name holds numbers of other settings.
-        """
+        """Write one set's numbers, each beside what it was measured by."""
         stem = result_stem(self.cfg, name)
         content = {"set": name, "images": len(dataset), **self.settings(name), "metrics": values}
-        there = run.read_json(f"{stem}.json") or {}
-        if other := [key for key in self.settings(name) if key in there and there[key] != content[key]]:
-            raise ValueError(
-                f"{run.path / stem}.json holds numbers measured with other settings ({', '.join(other)}); give this "
-                "measurement a name of its own: eval.protocol.name=<name>"
-            )
         run.write_json(f"{stem}.json", content)
         names = pd.DataFrame({"id": dataset.ids})
         table = names.join(pd.DataFrame(rows).set_index("index")) if rows else names
         write_atomic(run.path / f"{stem}.csv", table.to_csv(index=False))
         if curves:
             write_atomic(run.path / f"{stem}-curves.csv", pd.DataFrame(curves).to_csv(index=False))
+
+    def check_free(self, run: Run, name: str) -> None:
+        """Refuse to write over numbers of a set that were measured with other settings, before they are measured.
+
+        Raises:
+            ValueError: naming the file and the settings.
+        """
+        stem = result_stem(self.cfg, name)
+        there, wanted = run.read_json(f"{stem}.json") or {}, self.settings(name)
+        if other := [key for key in wanted if key in there and there[key] != json.loads(json.dumps(wanted[key]))]:
+            raise held_otherwise(run, stem, other)
 
     def settings(self, name: str) -> dict[str, Any]:
         """Everything a number depends on besides weights and images, as plain types."""
@@ -173,9 +176,33 @@ class Evaluator:
         }
 
 
-def score_regions(
-    metrics: Any, found: RegionMaps, batch: Batch, dataset: ArrayDataset, *, original: bool
-) -> None:
+def read_out(cfg: DictConfig) -> Any:
+    """The read-out of a config, new.
+
+    Raises:
+        ValueError: a value outside its range, or a read-out that gives what the task's metrics do not score.
+    """
+    post = instantiate(cfg.eval.post)
+    which = getattr(post, "regions", False), cfg.eval.task == "regions"
+    given, scored = ("regions" if yes else "maps" for yes in which)
+    if given != scored:
+        fitting = "kmeans, meanshift or argmax" if scored == "regions" else "another eval/post, or eval=regions"
+        raise ValueError(
+            f"eval.post={cfg.eval.post._target_}: it gives {given}, and eval.task={cfg.eval.task} is scored on "
+            f"{scored}: expected {fitting}"
+        )
+    return post
+
+
+def held_otherwise(run: Run, stem: str, keys: Sequence[str]) -> ValueError:
+    """The error for numbers that were measured with other settings."""
+    return ValueError(
+        f"{run.path / stem}.json holds numbers measured with other settings ({', '.join(keys)}); give this measurement "
+        "a name of its own: eval.protocol.name=<name>"
+    )
+
+
+def score_regions(metrics: Any, found: RegionMaps, batch: Batch, dataset: ArrayDataset, *, original: bool) -> None:
     """Score the segmentations of a batch against all annotators of each image."""
     for row, index in enumerate(batch["index"].tolist()):
         drawn = dataset.annotations(index, original=original)

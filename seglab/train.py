@@ -107,13 +107,14 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     """Everything between a started run folder and a finished one, in every process."""
     from seglab import checkpoint
     from seglab.environment import environment
-    from seglab.evaluator import Evaluator
+    from seglab.evaluator import Evaluator, read_out
     from seglab.samples import save_samples
     from seglab.targets import instantiate
     from seglab.trackers import Tracker
     from seglab.trainer import Trainer
 
     started = time.perf_counter()
+    read_out(cfg)  # a mistake in it is said before the data are read
     data = audited_data(cfg)
     model = build_model(cfg, device)
     check_inputs(cfg, model, data.train)
@@ -219,12 +220,24 @@ def check_inputs(cfg: DictConfig, model: nn.Module, dataset: ArrayDataset) -> No
 
 
 def score_what_is_missing(cfg: DictConfig, run: Run) -> None:
-    """Score a finished run on the sets, protocol and resolution asked for, where that was not done yet."""
+    """Score a finished run on the sets, protocol and resolution asked for, where that was not done yet.
+
+    Raises:
+        ValueError: it was done by other settings of the same name.
+    """
     from seglab.data.build import test_sets
     from seglab.evaluate import trained_evaluator
+    from seglab.evaluator import held_otherwise
     from seglab.run import result_stem
+    from seglab.tables.state import differing
 
-    names = [name for name in test_sets(cfg) if not (run.path / f"{result_stem(cfg, name)}.json").is_file()]
+    names = []
+    for name in test_sets(cfg):
+        there = run.read_json(f"{result_stem(cfg, name)}.json")
+        if there is None:
+            names.append(name)
+        elif other := [key for key in differing(there, cfg) if key != "source"]:
+            raise held_otherwise(run, result_stem(cfg, name), other)
     if not names:
         return
     with distributed.process_group(device := setup_torch(cfg)), run.lock() if distributed.is_main() else nullcontext():

@@ -44,7 +44,7 @@ def cross_entropy(
     K = logits_BKHW.shape[1]
     if weight is not None and len(weight) != K:
         raise ValueError(f"loss.weight: {len(weight)} factors, expected one for each of {K} channels")
-    check_labels(labels_BHW, below=K, name="loss (ce)")
+    check_labels(labels_BHW, below=K, name=f"loss (ce) with model.channels={K}")
     logits_BKHW = logits_BKHW if logits_BKHW.dtype == torch.float64 else logits_BKHW.float()
     factor_K = None if weight is None else logits_BKHW.new_tensor(list(weight))
     loss_BHW = nn.functional.cross_entropy(

@@ -31,8 +31,12 @@ class RegionPost(ABC):
         ValueError: ``eval.post.softmax`` or ``eval.post.unit_norm`` is neither true nor false.
     """
 
+    regions = True
+    """Gives label maps, not saliency maps."""
     learns = False
     """Whether it is shown held-out images at all."""
+    regions = True
+    """Gives label maps, not saliency maps."""
     learns = False
     """Whether it is shown held-out images at all."""
     needs_fit = False

@@ -73,6 +73,8 @@ class RunMaps:
         self.settings = {"precision": whole.runtime.precision, "read_out": self.evaluator.post.state()}
         if whole.eval.task == "regions":
             self.settings["read_out"] = OmegaConf.to_container(whole.eval.post, resolve=True)
+            if OmegaConf.is_list(whole.eval.clusters) and len(whole.eval.clusters) > 1:
+                log.warning("run=%s: of eval.clusters=%s the first is predicted", cfg.run, whole.eval.clusters)
         self.threshold = None
 
     def __call__(self, image_B3SS: Tensor) -> Tensor:

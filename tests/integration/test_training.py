@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from seglab import checkpoint
 from seglab.config import compose
 from seglab.data import build
-from seglab.evaluate import trained_evaluator
+from seglab.evaluate import complete, evaluate, trained_evaluator
 from seglab.run import Run
 from seglab.train import train
 
@@ -189,14 +189,27 @@ def test_a_run_in_progress_is_locked(tiny) -> None:
         train(cfg)
 
 
-def test_accumulation_equals_the_whole_batch(tiny, monkeypatch) -> None:
-    """Two pieces of two images give the gradient of four, in a network without batch-norm (a plugin, too)."""
+@pytest.fixture
+def plain(tiny, monkeypatch) -> list[str]:
+    """A network without batch-norm from outside the package."""
     monkeypatch.setenv("SEGLAB_ALLOW", "plain_model")
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    common = [*tiny, "model._target_=plain_model.Plain", "runtime.channels_last=false"]
-    one, two = (weights(train(compose("train", [*common, f"accumulate={n}"]))) for n in (1, 2))
+    return [*tiny, "model._target_=plain_model.Plain", "runtime.channels_last=false"]
+
+
+@pytest.mark.parametrize("loss", ["cas", "triplet"])
+def test_accumulation_equals_the_whole_batch(plain, loss: str) -> None:
+    """Two pieces of two images give the gradient of four, also where the loss draws pixels."""
+    one, two = (weights(train(compose("train", [*plain, f"loss={loss}", f"accumulate={n}"]))) for n in (1, 2))
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_without_channels_is_scored_again(plain) -> None:
+    folder = train(compose("train", [*plain, "~model.channels", "schedule.epochs=1"]))
+    runtime = [a for a in plain if a.startswith("runtime")]
+    evaluate(compose("evaluate", complete([f"run={folder}", "eval.resolution=original", *runtime])))
+    assert (folder / "eval" / "shapes-cas-original.json").is_file()
 
 
 def test_init_from_another_run(tiny) -> None:
