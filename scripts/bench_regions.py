@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from scipy.io import loadmat
 from skimage.metrics import adapted_rand_error, variation_of_information
 from skimage.segmentation import slic
 
+from seglab.data.mat import read_bsds
 from seglab.metrics.regions import region_scores, scores_of
 from seglab.metrics.regions_torch import on_device
 
@@ -31,8 +31,7 @@ def read(data: Path, *, images: int, segments: int) -> list[Pair]:
     """Labels [1, H, W] of SLIC and segments [A, H, W] of the annotators, of the first photos of val."""
     pairs = []
     for path in sorted((data / "images" / "val").glob("*.jpg"))[:images]:
-        cells = loadmat(data / "groundTruth" / "val" / f"{path.stem}.mat")["groundTruth"].ravel()
-        segments_AHW = np.stack([cell["Segmentation"][0, 0].astype(np.int32) - 1 for cell in cells])
+        segments_AHW = read_bsds(data / "groundTruth" / "val" / f"{path.stem}.mat").segments_AHW
         photo_HW3 = np.asarray(Image.open(path))
         pairs.append((slic(photo_HW3, segments, start_label=0, channel_axis=-1)[None].astype(np.int64), segments_AHW))
     return pairs

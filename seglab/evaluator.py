@@ -177,12 +177,13 @@ class Evaluator:
 
 
 def read_out(cfg: DictConfig) -> Any:
-    """The read-out of a config, new.
+    """The read-out of a config, new; its metrics are looked at, too.
 
     Raises:
-        ValueError: a value outside its range, or a read-out that gives what the task's metrics do not score.
+        ValueError: a value outside its range, a protocol of another task, or a read-out that gives what the task's
+            metrics do not score.
     """
-    post = instantiate(cfg.eval.post)
+    post, _ = instantiate(cfg.eval.post), instantiate(cfg.eval.metrics)
     which = getattr(post, "regions", False), cfg.eval.task == "regions"
     given, scored = ("regions" if yes else "maps" for yes in which)
     if given != scored:

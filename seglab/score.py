@@ -41,6 +41,8 @@ CHOICES = {
 }
 LOOKS = ("curves",)
 """Settings that change no number: another call may change them in the same folder."""
+SOME_MAPS = ("threshold_ods", "scale_ods")
+"""Metrics that only soft maps, or only label maps of several scales have."""
 TYPED = ("pred=", "gt=", "names=", "set=")
 
 
@@ -201,8 +203,8 @@ def table_columns(cfg: DictConfig, results: list[Result]) -> list[str]:
     Raises:
         ValueError: a name that no protocol measures.
     """
-    there = list(results[0].metrics)
-    known = {*there, "fbeta_weighted", "fbeta", "jaccard", "precision", "recall"}
+    there = list(dict.fromkeys(metric for result in results for metric in result.metrics))
+    known = {*there, *SOME_MAPS, "fbeta_weighted", "fbeta", "jaccard", "precision", "recall"}
     for column in cfg.columns:
         if column not in known:
             raise ValueError(f"columns={column}: no such metric{nearest(column, there)}")

@@ -1,10 +1,11 @@
 """One-to-one matching of boundary pixels that lie no farther apart than a limit: as many pairs as possible.
 
 Contour benchmark of BSDS (Martin, Fowlkes, Malik, TPAMI 2004; EQUATIONS 1.4 of the CAS paper's tables). Near pairs are
-joined first, then augmenting paths (Hopcroft, Karp, SIAM J. Comput. 1973) raise the number of pairs to the largest
-possible. The benchmark's program also makes the sum of distances smallest; among the matchings with the largest number
-of pairs ours need not be that one. The number of pairs is the same; which pixels of the larger side stay single can
-differ. There is no randomness: equal maps give equal pairs.
+joined first, then augmenting paths, found one at a time and breadth first, raise the number of pairs to the largest
+possible (Berge, PNAS 1957: there are no more pairs to be had if and only if no such path is left). The benchmark's
+program also makes the sum of distances smallest; among the matchings with the largest number of pairs ours need not be
+that one. The number of pairs is the same; which pixels of the larger side stay single can differ. There is no
+randomness: equal maps give equal pairs.
 
 Legend: H W pixels, P found pixels, Q true pixels, O offsets within reach.
 Example: ``from seglab.metrics.matching import match; match(found_HW, truth_HW, reach2=18)``

@@ -3,7 +3,8 @@
 ODS is one scale for the whole set, the best one, chosen for each metric by itself; OIS is the best scale of each image.
 Covering and contours are pooled over annotators and images, PRI and VOI are averaged over annotators, then over images.
 With one segmentation an image ODS and OIS are the same. Definitions: :mod:`seglab.metrics.regions`,
-:mod:`seglab.metrics.boundaries`, :mod:`seglab.metrics.average_precision`.
+:mod:`seglab.metrics.boundaries`, :mod:`seglab.metrics.average_precision`; what a set's numbers are made of:
+:mod:`seglab.metrics.region_summary`, :mod:`seglab.metrics.boundary_summary`.
 
 Legend: B batch, T scales (segmentations of one image), A annotators, R labels, H W pixels, N images.
 Example: ``m = SegmentationMetrics(SegmentationProtocol(name="bsds")); m.update_one(labels_THW, annotations, 0)``
@@ -20,9 +21,10 @@ from torch import Tensor
 from seglab.data.annotations import IGNORED, Annotations
 from seglab.data.sample import IGNORE
 from seglab.metrics.average_precision import average_precision, region_hits
-from seglab.metrics.boundaries import boundary_counts, segment_boundaries, truth_boundaries
-from seglab.metrics.boundary_summary import precision_recall_f, summary
+from seglab.metrics.boundaries import boundary_counts, found_boundaries, truth_boundaries
+from seglab.metrics.boundary_summary import METRICS, precision_recall_f, summary
 from seglab.metrics.image_rows import ImageRows
+from seglab.metrics.region_summary import RegionSums, best_scales, region_summary, set_values
 from seglab.metrics.regions import Overlaps, overlaps, scores_of
 from seglab.metrics.segmentation_protocol import SegmentationProtocol
 
@@ -39,9 +41,14 @@ class SegmentationMetrics(ImageRows):
 
     Args:
         protocol: limits of contour matching and average precision.
+
+    Raises:
+        ValueError: the protocol is one of another task.
     """
 
     def __init__(self, protocol: SegmentationProtocol) -> None:
+        if not isinstance(protocol, SegmentationProtocol):
+            raise ValueError(f"eval/protocol={getattr(protocol, 'name', protocol)}: not one of regions: expected bsds")
         super().__init__(names=IMAGE_COLUMNS, dtype=torch.float64)
         self.protocol = protocol
         self.ious = (AP50, *protocol.ap_ious)
@@ -92,7 +99,7 @@ class SegmentationMetrics(ImageRows):
             self._check_scales(len(labels_THW))
             scores = scores_of(found)
             counts_4T = boundary_counts(
-                _found_boundaries(labels_THW, given.segments_AHW),
+                found_boundaries(labels_THW, ignored_HW=(given.segments_AHW == IGNORED).all(0)),
                 truth_boundaries(given.segments_AHW) if given.boundaries_AHW is None else given.boundaries_AHW,
                 max_distance=self.protocol.max_distance,
                 thin=self.protocol.thin,
@@ -114,9 +121,9 @@ class SegmentationMetrics(ImageRows):
         Returns:
             ``covering_ods``, ``covering_ois``, ``covering_best`` (each true region takes the best region of all
             scales), ``pri_ods``, ``pri_ois``, ``boundary_f_ods``, ``boundary_f_ois``, ``boundary_precision``,
-            ``boundary_recall`` (at the scale of ``boundary_f_ods``), ``ap50`` and ``ap`` (mean over the thresholds of
-            the protocol; each at its best scale; NaN without confidences), all in 0..1, 1 is best; ``voi_ods`` and
-            ``voi_ois`` in bits, 0 is best.
+            ``boundary_recall`` (those whose F is ``boundary_f_ods``: of one scale, or of a point on the line between
+            two neighbouring ones), ``ap50`` and ``ap`` (mean over the thresholds of the protocol; each at its best
+            scale; NaN without confidences), all in 0..1, 1 is best; ``voi_ods`` and ``voi_ois`` in bits, 0 is best.
 
         Raises:
             ValueError: no image was scored, or one twice, or images have different numbers of scales, or only some
@@ -125,23 +132,18 @@ class SegmentationMetrics(ImageRows):
         with self.all_processes():
             images_ND, scales_NTD = self._tables()
             ap_TK = self._average_precision(images_ND, scales_NTD.shape[1])
-        area = images_ND[:, 2].sum()
-        cover_NT, pri_NT, voi_NT = np.moveaxis(scales_NTD[:, :, :3], 2, 0)
+        contours = summary(scales_NTD[:, :, 3:], np.arange(1, scales_NTD.shape[1] + 1))
         return {
-            "covering_ods": float(cover_NT.sum(0).max() / area),
-            "covering_ois": float(cover_NT.max(1).sum() / area),
-            "covering_best": float(images_ND[:, 3].sum() / area),
-            "pri_ods": float(pri_NT.mean(0).max()),
-            "pri_ois": float(pri_NT.max(1).mean()),
-            "voi_ods": float(voi_NT.mean(0).min()),
-            "voi_ois": float(voi_NT.min(1).mean()),
-            **_contours(scales_NTD[:, :, 3:]),
+            **region_summary(_region_sums(images_ND, scales_NTD)),
+            **{name: contours[key] for name, key in METRICS.items()},
             "ap50": float(ap_TK[:, 0].max()),
             "ap": float(ap_TK[:, 1:].mean(1).max()),
         }
 
     def rows(self) -> list[dict[str, float]]:
         """Values of every image at the scale that is best for the set, over all processes (each must call it).
+
+        Of contours that is the best of the scales themselves; no image has counts between two.
 
         Returns:
             One dict an image, sorted by ``index``, its position in the data set, with ``covering``, ``pri``, ``voi``,
@@ -152,12 +154,12 @@ class SegmentationMetrics(ImageRows):
         """
         with self.all_processes():
             images_ND, scales_NTD = self._tables()
-        sums_TD = scales_NTD.sum(0)
-        contour = precision_recall_f(sums_TD[:, 3:])[:, 2].argmax()
+        covering, pri, voi = best_scales(set_values(_region_sums(images_ND, scales_NTD)))
+        contour = precision_recall_f(scales_NTD[:, :, 3:].sum(0))[:, 2].argmax()
         columns = [
-            scales_NTD[:, sums_TD[:, 0].argmax(), 0] / images_ND[:, 2],
-            scales_NTD[:, sums_TD[:, 1].argmax(), 1],
-            scales_NTD[:, sums_TD[:, 2].argmin(), 2],
+            scales_NTD[:, covering, 0] / images_ND[:, 2],
+            scales_NTD[:, pri, 1],
+            scales_NTD[:, voi, 2],
             *precision_recall_f(scales_NTD[:, contour, 3:]).T,
         ]
         rows = zip(images_ND[:, 0].tolist(), *(column.tolist() for column in columns), strict=True)
@@ -167,16 +169,15 @@ class SegmentationMetrics(ImageRows):
         """Numbers of the set at each scale, over all processes (each must call it); nothing with a single scale.
 
         Returns:
-            ``scale`` (0..T-1), ``covering``, ``pri``, ``voi``, ``precision``, ``recall``, ``f``, float64 [T] each.
+            ``scale`` (1..T), ``covering``, ``pri``, ``voi``, ``precision``, ``recall``, ``f``, float64 [T] each.
         """
         with self.all_processes():
             images_ND, scales_NTD = self._tables()
         if scales_NTD.shape[1] == 1:
             return {}
-        sums_TD, images = scales_NTD.sum(0), len(images_ND)
-        regions = [sums_TD[:, 0] / images_ND[:, 2].sum(), sums_TD[:, 1] / images, sums_TD[:, 2] / images]
-        columns = [*regions, *precision_recall_f(sums_TD[:, 3:]).T]
-        return {"scale": np.arange(len(sums_TD), dtype=np.float64), **dict(zip(ROW_METRICS, columns, strict=True))}
+        regions_3T = set_values(_region_sums(images_ND, scales_NTD))
+        columns = [*regions_3T, *precision_recall_f(scales_NTD[:, :, 3:].sum(0)).T]
+        return {"scale": np.arange(1.0, 1 + len(columns[0])), **dict(zip(ROW_METRICS, columns, strict=True))}
 
     def _tables(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the images, and those of their scales [N, T, D] without position and scale, sorted by position."""
@@ -225,14 +226,15 @@ class SegmentationMetrics(ImageRows):
             raise ValueError(f"{scales} segmentation(s), {before} of the image before: expected as many of every image")
 
 
-def _contours(counts_NT4: np.ndarray) -> dict[str, float]:
-    found = summary(counts_NT4, np.arange(counts_NT4.shape[1]))
-    return {
-        "boundary_f_ods": found["f"],
-        "boundary_f_ois": found["f_ois"],
-        "boundary_precision": found["precision"],
-        "boundary_recall": found["recall"],
-    }
+def _region_sums(images_ND: np.ndarray, scales_NTD: np.ndarray) -> RegionSums:
+    cover_NT, pri_NT, voi_NT = np.moveaxis(scales_NTD[:, :, :3], 2, 0)
+    return RegionSums(
+        images=len(images_ND),
+        area=images_ND[:, 2].sum(),
+        scales_3T=np.stack([cover_NT.sum(0), pri_NT.sum(0), voi_NT.sum(0)]),
+        ois_3=np.array([cover_NT.max(1).sum(), pri_NT.max(1).sum(), voi_NT.min(1).sum()]),
+        best_cover=images_ND[:, 3].sum(),
+    )
 
 
 def _annotations(annotations: Annotations | Maps) -> Annotations:
@@ -249,13 +251,6 @@ def _annotations(annotations: Annotations | Maps) -> Annotations:
             f"boundaries {np.shape(boundaries_AHW)} and segments {segments_AHW.shape}: expected the same shape"
         )
     return Annotations(segments_AHW, boundaries_AHW)
-
-
-def _found_boundaries(labels_THW: np.ndarray, segments_AHW: np.ndarray) -> np.ndarray:
-    """Boundaries between the regions found, bool [T, H, W]; none where every annotator ignores the pixel."""
-    ignored_HW = (segments_AHW == IGNORED).all(0)
-    labels_THW = np.where(ignored_HW, IGNORED, labels_THW.astype(np.int64))
-    return np.stack([segment_boundaries(labels_HW) for labels_HW in labels_THW])
 
 
 def _scales(maps: np.ndarray) -> np.ndarray:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any
+
+from seglab.metrics.bsds import DISTANCE, check_values, is_number, is_share
 
 AP_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
@@ -39,23 +40,19 @@ class SegmentationProtocol:
         """Check every value once, so that no metric has to."""
         ious = self.ap_ious
         thresholds = not isinstance(ious, str) and isinstance(ious, Sequence) and bool(len(ious))
-        thresholds = thresholds and all(_number(t) and 0 < t <= 1 for t in ious)
+        thresholds = thresholds and all(is_number(t) and 0 < t <= 1 for t in ious)
         thresholds = thresholds and list(ious) == sorted(set(ious))
-        for key, inside, wanted in (
-            ("name", isinstance(self.name, str) and bool(self.name), "a name"),
-            ("note", isinstance(self.note, str), "text"),
-            ("max_distance", _number(self.max_distance) and 0 < self.max_distance < 1, "a number in (0, 1)"),
-            ("thin", isinstance(self.thin, bool), "true or false"),
-            ("ap_ious", thresholds, "a list of ascending numbers in (0, 1]"),
-        ):
-            if not inside:
-                raise ValueError(f"eval.protocol.{key}={getattr(self, key)}: expected {wanted}")
+        check_values(
+            self,
+            prefix="eval.protocol",
+            name=(isinstance(self.name, str) and bool(self.name), "a name"),
+            note=(isinstance(self.note, str), "text"),
+            max_distance=(is_share(self.max_distance), DISTANCE),
+            thin=(isinstance(self.thin, bool), "true or false"),
+            ap_ious=(thresholds, "a list of ascending numbers in (0, 1]"),
+        )
         object.__setattr__(self, "ap_ious", tuple(float(t) for t in ious))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, to be stored beside the numbers."""
         return {**asdict(self), "ap_ious": list(self.ap_ious)}
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

@@ -31,6 +31,23 @@ KINDS = {
     ),
     "range": ("image of 32 bits with values outside 0 to 65535", "save 0 to 255 in 8 bits, or 0 to 65535 in 16"),
     "not labels": ("label outside the classes", "set protocol.classes, or save class indices and 255 for ignored"),
+    "palette map": (
+        "palette of colours, a label map where boundaries are expected",
+        "maps: protocol.maps=labels; truth: protocol.truth=labels",
+    ),
+    "shape": (
+        "map whose width over height is not that of its mask",
+        "look whether it was turned or cut, or belongs to another image; reading=grey stretches it all the same",
+    ),
+    "void": (
+        "truth whose largest label, 255, stands apart from the others, as void does",
+        "pixels of 255 do not score: protocol.ignore=255; a region like any other: reading=grey",
+    ),
+    "drawing": (
+        "line drawing where label maps are expected",
+        "drawn boundaries: protocol=bsds_boundaries, with a drawing of 0 and 255 an image, or a BSDS file, as truth; "
+        "regions as thin as lines that are right: reading=grey",
+    ),
     "size": ("map of another size than its mask", "resize=to_mask brings maps to the size of their masks"),
     "mat": (
         "MATLAB file without what is expected",
@@ -44,7 +61,12 @@ KINDS = {
     ),
     "not lines": (
         "image of boundaries with other values than 0 and one more",
-        "maps: protocol.maps=soft or labels; truth: a BSDS file, or an image with 0 and 255",
+        "maps: protocol.maps=soft or labels; truth: a BSDS file, an image with 0 and 255, or protocol.truth=labels",
+    ),
+    "areas": (
+        "image of areas where lines are expected",
+        "the lines between the areas: protocol.maps=labels for maps, protocol.truth=labels for truth; drawn lines as "
+        "wide as that: reading=grey, which scores what is left of them when thinned",
     ),
     "labels or grades": (
         "map that may hold labels or grades",

@@ -136,10 +136,19 @@ def draw(kind: Kind, results: Sequence[tuple[int, Result]], folder: Path, *, not
     return save_figure(folder / kind.file, paint, height=4.6 + 0.22 * rows, width=6.4, lines=wrapped(note, 96))
 
 
+def line_of_f(f: float) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision of one F, float64 [100] each, from precision 1 to recall 1.
+
+    The line is a hyperbola about (F / 2, F / 2); the points lie at equal ratios of the distance from there, close where
+    it is steep.
+    """
+    recall = f / 2 + np.geomspace(f / (2 - f) - f / 2, 1 - f / 2, 100)
+    return recall, f * recall / (2 * recall - f)
+
+
 def _lines_of_f(axes: Axes) -> None:
     for f in np.arange(1, 10) / 10:
-        recall = np.linspace(f / (2 - f), 1, 100)
-        precision = f * recall / (2 * recall - f)
+        recall, precision = line_of_f(f)
         axes.plot(recall, precision, color="#BDBDBD", linewidth=0.7, zorder=0)
         axes.annotate(
             f"{f:.1f}", (1, precision[-1]), fontsize=7.5, color="#8A8A8A", xytext=(2, -2), textcoords="offset points"

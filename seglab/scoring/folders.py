@@ -80,13 +80,7 @@ def gather(
     Raises:
         ValueError: a folder is absent, has no images, is given twice, or has no name in common with the masks.
     """
-    folders = [Path(folder) for folder in pred]
-    if not folders:
-        raise ValueError("pred is empty: expected a folder of maps, or several: pred=[a,b]")
-    methods = dict(zip(method_names(folders, names), folders, strict=True))
-    taken = ["table.csv", LEFT_OUT, *(f"{file_name(n)}{end}.csv" for n in methods for end in ("", "-curves"))]
-    if len(set(taken)) < len(taken):
-        raise ValueError(f"methods {', '.join(methods)}: two files would have one name; give them others: names=[...]")
+    methods = _methods(pred, names)
     truth = scan(gt, key="gt", suffixes=reads.truth)
     faults.extend(truth.faults)
     masks = {key: first(files) for key, files in truth.files.items()}
@@ -121,6 +115,18 @@ def gather(
             )
         scales |= {name: found.scales} if found.scales else {}
     return Work(Path(gt), methods, masks, maps, tuple(unmatched), tuple(lines), scales)
+
+
+def _methods(pred: Sequence[str], names: Sequence[str] | None) -> dict[str, Path]:
+    """Name -> folder of every method; their files will have different names."""
+    folders = [Path(folder) for folder in pred]
+    if not folders:
+        raise ValueError("pred is empty: expected a folder of maps, or several: pred=[a,b]")
+    methods = dict(zip(method_names(folders, names), folders, strict=True))
+    taken = ["table.csv", LEFT_OUT, *(f"{file_name(n)}{end}.csv" for n in methods for end in ("", "-curves"))]
+    if len(set(taken)) < len(taken):
+        raise ValueError(f"methods {', '.join(methods)}: two files would have one name; give them others: names=[...]")
+    return methods
 
 
 def method_names(folders: Sequence[Path], names: Sequence[str] | None = None) -> list[str]:

@@ -33,7 +33,7 @@ def read_map(path: Path, *, strict: bool = True) -> np.ndarray:
         Fault: unreadable, in colour, or refused.
     """
     image = open_image(path)
-    _refuse_palette(image, path)
+    refuse_palette(image, path)
     grey_HW = grey_values(image, path)
     if grey_HW.dtype == np.bool_:
         return grey_HW.astype(np.uint8) * 255
@@ -58,7 +58,7 @@ def read_mask(path: Path, *, strict: bool = True) -> np.ndarray:
         Fault: unreadable, in colour, or refused.
     """
     image = open_image(path)
-    _refuse_palette(image, path)
+    refuse_palette(image, path)
     grey_HW = grey_values(image, path)
     if grey_HW.dtype == np.bool_:
         return grey_HW.astype(np.uint8) * 255
@@ -111,14 +111,23 @@ def open_image(path: Path) -> Image.Image:
     return image
 
 
-def _refuse_palette(image: Image.Image, path: Path) -> None:
-    """A palette of colours stands for classes; a palette of greys is a grey image."""
+def refuse_palette(image: Image.Image, path: Path, *, kind: str = "palette") -> None:
+    """A palette of colours stands for classes; a palette of greys is a grey image.
+
+    Args:
+        image: from :func:`open_image`.
+        path: its file, for the message.
+        kind: of the fault, which says what else to do.
+
+    Raises:
+        Fault: it has a palette of colours.
+    """
     if image.mode == "P":
         used = np.unique(np.asarray(image))
         colours = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
         colours = colours[used[used < len(colours)]]
         if (colours != colours[:, :1]).any():
-            raise Fault("palette", f"{path}: palette image with the indices {values_in(used)}")
+            raise Fault(kind, f"{path}: palette image with the indices {values_in(used)}")
 
 
 def grey_values(image: Image.Image, path: Path) -> np.ndarray:

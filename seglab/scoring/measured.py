@@ -20,6 +20,9 @@ Sums = dict[str, np.ndarray]
 MapFile = Path | tuple[Path, ...]
 """The file of a map, or one file a scale."""
 
+STRETCH = 0.02
+"""How far width over height of a map may differ from that of its mask: a side of 25 pixels rounded up or down."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reads:
@@ -90,7 +93,15 @@ class Measure(Protocol):
         """Numbers over thresholds or scales; empty where there are none."""
 
 
-def fitted(map_HW: np.ndarray, size: tuple[int, int], path: Path, *, resize: str, labels: bool = False) -> np.ndarray:
+def fitted(
+    map_HW: np.ndarray,
+    size: tuple[int, int],
+    path: Path,
+    *,
+    resize: str,
+    labels: bool = False,
+    same_shape: bool = False,
+) -> np.ndarray:
     """A map at the size of its mask.
 
     Args:
@@ -99,6 +110,7 @@ def fitted(map_HW: np.ndarray, size: tuple[int, int], path: Path, *, resize: str
         path: file of the map, for the message.
         resize: ``error`` or ``to_mask``.
         labels: take the nearest pixel, not a mixture.
+        same_shape: refuse to resize where width over height differs by more than :data:`STRETCH`.
 
     Raises:
         Fault: the sizes differ and nothing may be resized.
@@ -107,6 +119,9 @@ def fitted(map_HW: np.ndarray, size: tuple[int, int], path: Path, *, resize: str
         return map_HW
     if resize == "error":
         raise Fault("size", f"{path}: map {width_height(map_HW.shape)}, mask {width_height(size)} (width x height)")
+    stretch = map_HW.shape[1] * size[0] / (map_HW.shape[0] * size[1])
+    if same_shape and not 1 / (1 + STRETCH) <= stretch <= 1 + STRETCH:
+        raise Fault("shape", f"{path}: map {width_height(map_HW.shape)}, mask {width_height(size)} (width x height)")
     return (resize_labels if labels else resize_map)(map_HW, size)
 
 

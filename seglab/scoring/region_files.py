@@ -8,6 +8,7 @@ print(len(read_mat(Path('2092.mat'))))"``
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from seglab.data.annotations import Annotations
 from seglab.data.files import SUFFIXES
 from seglab.data.mat import read_bsds, read_cells
 from seglab.data.region_labels import renumbered
+from seglab.metrics.boundaries import thin, truth_boundaries
 from seglab.scoring.faults import Fault
-from seglab.scoring.images import grey_values, open_image, read_labels, values_in
+from seglab.scoring.images import grey_values, open_image, read_labels, refuse_palette, values_in
 from seglab.scoring.measured import MapFile, Reads, width_height
 
 READS = Reads(truth=(*SUFFIXES, ".mat"), maps=(*SUFFIXES, ".mat"), scales=True)
@@ -27,6 +29,29 @@ FEW = 64
 PIECES, PIXELS = 4, 4
 """Connected pieces a label that a label map has at most, and pixels a piece that it has at least, on average: regions
 and superpixels have 1 to 2.5 and 18 or more; soft maps of 8 bits have 7 to 480 pieces a value, of 16 bits 1 pixel."""
+
+WIDE = 12
+"""Pixels that a drawing of boundaries has for one of its thinned lines, at most: those of BSDS have 1, widened to 5
+pixels up to 9; their areas have 16 and more, ragged masks 11 and more."""
+SQUARE = 33
+"""Pixels of the side of a square that no drawing fills: those of BSDS, widened to 5 pixels, fill none above 25."""
+
+NARROW = 3
+"""Pixels that the areas of a label map have for one of their thinned lines, at least, beside its commonest value."""
+VOID, CLASSES = 255, 128
+"""A largest label of truth, and what all others lie below, where it is taken to be void."""
+
+
+class Drawn(NamedTuple):
+    """Boundaries that people drew.
+
+    Attributes:
+        boundaries_AHW: bool, one map an annotator.
+        ignored_HW: bool, pixels that every annotator leaves out; None = there are none.
+    """
+
+    boundaries_AHW: np.ndarray
+    ignored_HW: np.ndarray | None = None
 
 
 def read_label_maps(file: MapFile, *, thresholds: int, strict: bool) -> tuple[str, list[tuple[Path, np.ndarray]]]:
@@ -49,6 +74,8 @@ def read_label_maps(file: MapFile, *, thresholds: int, strict: bool) -> tuple[st
             maps += [(path, labels_HW) for labels_HW in found]
         else:
             maps.append((path, _label_image(path, strict=strict)))
+            if strict:
+                _refuse_drawing(*maps[-1])
     for path, labels_HW in maps:
         if labels_HW.shape != maps[0][1].shape:
             sizes = f"{width_height(labels_HW.shape)}, that of {maps[0][0]} {width_height(maps[0][1].shape)}"
@@ -63,6 +90,17 @@ def _label_image(path: Path, *, strict: bool) -> np.ndarray:
     if strict and not looks_like_regions(labels_HW):
         raise Fault("soft", f"{path}: {len(np.unique(labels_HW))} values that change from pixel to pixel")
     return labels_HW
+
+
+def _refuse_drawing(path: Path, labels_HW: np.ndarray, ignored_HW: np.ndarray | None = None) -> None:
+    """Lines on one ground are no regions. A few specks are let through, whatever their shape; so are ignored pixels."""
+    there, counts = np.unique(labels_HW if ignored_HW is None else labels_HW[~ignored_HW], return_counts=True)
+    ground, marked = there[counts.argmax()], int(counts.sum() - counts.max())
+    if not marked or 2 * marked > counts.sum():
+        return
+    lines = int(thin((labels_HW != ground) & (True if ignored_HW is None else ~ignored_HW)).sum())
+    if NARROW * lines >= marked and 2 * lines >= min(labels_HW.shape):
+        raise Fault("drawing", f"{path}: {marked} pixels beside the value {ground}, {lines} of them left when thinned")
 
 
 def read_mat(path: Path) -> list[np.ndarray] | np.ndarray:
@@ -113,12 +151,12 @@ def cut_contours(ucm2: np.ndarray, thresholds: int) -> list[np.ndarray]:
 
 
 def read_annotations(path: Path, *, ignore: int | None = None, strict: bool = True) -> Annotations:
-    """What people drew: a MATLAB file of BSDS, or a label image of one annotator.
+    """What people drew, as regions: a MATLAB file of BSDS, or a label image of one annotator.
 
     Args:
         path: the file.
-        ignore: value of a label image whose pixels do not score.
-        strict: refuse what looks like a soft map.
+        ignore: value of a label image whose pixels do not score; None = all do.
+        strict: refuse what looks like a soft map, a line drawing, or void that would count as a region.
 
     Raises:
         Fault: unreadable, or not what is expected.
@@ -132,20 +170,69 @@ def read_annotations(path: Path, *, ignore: int | None = None, strict: bool = Tr
     ignored_HW = None if ignore is None else labels_HW == ignore
     if ignored_HW is not None and ignored_HW.all():
         raise Fault("nothing", f"{path}: every pixel has the value {ignore}")
+    if strict:
+        _refuse_drawing(path, labels_HW, ignored_HW)
+        there = np.unique(labels_HW)
+        if ignore is None and len(there) > 2 and there[-1] == VOID and there[-2] < CLASSES:
+            raise Fault("void", f"{path}: labels up to {there[-2]}, and {VOID}")
     return Annotations(renumbered(labels_HW, ignored_HW=ignored_HW)[None], None)
 
 
-def read_lines(path: Path) -> np.ndarray:
-    """A drawing of boundaries as bool [H, W], from an image of two values, 0 and another.
+def read_boundaries(path: Path, *, truth: str = "auto", ignore: int | None = None, strict: bool = True) -> Drawn:
+    """What people drew, as boundaries.
+
+    Args:
+        path: a MATLAB file of BSDS, a line drawing, or a label image.
+        truth: ``lines``, ``labels`` (the boundaries between the regions, also of a MATLAB file), or ``auto``: a MATLAB
+            file as drawn, an image of more than two values as labels, any other as lines.
+        ignore: value of a label image whose pixels do not score; None = all do.
+        strict: refuse what looks like another kind.
 
     Raises:
-        Fault: unreadable, in colour, or of other values.
+        Fault: unreadable, or not what is expected.
     """
-    grey_HW = grey_values(open_image(path), path)
+    matlab = path.suffix.lower() == ".mat"
+    if not matlab and (truth == "lines" or (truth == "auto" and len(np.unique(read_labels(path))) <= 2)):
+        return Drawn(read_lines(path, strict=strict)[None])
+    segments_AHW, drawn_AHW = read_annotations(path, ignore=ignore, strict=strict)
+    ignored_HW = (segments_AHW < 0).all(0)
+    if drawn_AHW is None or truth == "labels":
+        drawn_AHW = truth_boundaries(segments_AHW)
+    return Drawn(drawn_AHW, ignored_HW if ignored_HW.any() else None)
+
+
+def read_lines(path: Path, *, strict: bool = True) -> np.ndarray:
+    """A drawing of boundaries as bool [H, W], from an image of two values, 0 and another.
+
+    Args:
+        path: the file.
+        strict: refuse areas.
+
+    Raises:
+        Fault: unreadable, in colour, of other values, or areas.
+    """
+    image = open_image(path)
+    refuse_palette(image, path, kind="palette map")
+    grey_HW = grey_values(image, path)
     there = np.unique(grey_HW)
     if len(there) > 2 or there[0] != 0:
         raise Fault("not lines", f"{path}: the values {values_in(there)}")
+    if strict:
+        check_lines(grey_HW > 0, path)
     return grey_HW > 0
+
+
+def check_lines(drawn_HW: np.ndarray, path: Path) -> None:
+    """Refuse areas where lines are expected: of a mask of two regions only the skeleton would be scored.
+
+    Raises:
+        Fault: the marked pixels are areas.
+    """
+    from scipy.ndimage import minimum_filter
+
+    marked, lines = int(drawn_HW.sum()), int(thin(drawn_HW).sum())
+    if marked > WIDE * lines or minimum_filter(drawn_HW, SQUARE, mode="constant").any():
+        raise Fault("areas", f"{path}: {marked} pixels marked, {lines} of them left when thinned")
 
 
 def looks_like_regions(values_HW: np.ndarray) -> bool:

@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from seglab.metrics.bsds import Regions
+from seglab.metrics.region_summary import RegionSums, best_scales, region_summary, set_values
 from seglab.metrics.regions import region_scores
 from seglab.scoring.faults import Fault
 from seglab.scoring.measured import MapFile, Measured, Reads, Sums, fitted
@@ -29,7 +30,8 @@ class RegionsMeasure:
     Args:
         protocol: which pixels count.
         resize: ``error`` or ``to_mask``, for a map of another size than its truth.
-        reading: ``strict`` refuses what looks like a soft map, ``grey`` takes its values as labels.
+        reading: ``strict`` refuses what looks like a soft map or a line drawing, and void that would count as a region;
+            ``grey`` takes the values as labels.
     """
 
     reads: ClassVar[Reads] = READS
@@ -58,55 +60,54 @@ class RegionsMeasure:
         Raises:
             Fault: a file does not fit.
         """
-        what, maps = read_label_maps(path, thresholds=self.protocol.thresholds, strict=self.reading == "strict")
-        size = segments_AHW.shape[1:]
-        labels_THW = np.stack([fitted(m, size, p, resize=self.resize, labels=True) for p, m in maps])
+        strict, size = self.reading == "strict", segments_AHW.shape[1:]
+        what, maps = read_label_maps(path, thresholds=self.protocol.thresholds, strict=strict)
+        labels_THW = np.stack([fitted(m, size, p, resize=self.resize, labels=True, same_shape=strict) for p, m in maps])
         try:
             score = region_scores(labels_THW, segments_AHW)
         except ValueError as error:
             raise Fault("other", f"{maps[0][0]}: {error}") from error
-        covering_T = score.cover_T / score.area
-        best = (int(covering_T.argmax()), int(score.pri_T.argmax()), int(score.voi_T.argmin()))
-        values = (float(covering_T[best[0]]), float(score.pri_T[best[1]]), float(score.voi_T[best[2]]))
+        scales_3T = np.stack([score.cover_T, score.pri_T, score.voi_T])
+        best = best_scales(scales_3T)
+        ois_3 = scales_3T[np.arange(3), best]
         sums = {
             "images": np.array(1, np.int64),
             "area": np.array(score.area, np.int64),
-            "scales": np.stack([score.cover_T, covering_T, score.pri_T, score.voi_T]),
-            "ois": np.array([score.cover_T[best[0]], *values[1:]]),
+            "scales": scales_3T,
+            "ois": ois_3,
             "best_cover": np.array(score.best_cover, np.float64),
+            "image_covering": score.cover_T / score.area,
         }
         scales = len(labels_THW)
         kind = f"{what} of {scales} scale{'s' if scales > 1 else ''}"
-        return Measured(row=(*values, *(1.0 + scale for scale in best)), sums=sums, kind=kind)
+        row = (float(ois_3[0] / score.area), *ois_3[1:].tolist(), *(1.0 + best).tolist())
+        return Measured(row=row, sums=sums, kind=kind)
 
     def summary(self, sums: Sums, means: Mapping[str, float]) -> dict[str, float]:
         """ODS (one scale for the set), OIS (each image its own) and best (each true region its own); no means."""
-        covering_T, image_covering_T, pri_T, voi_T = self._scales(sums)
-        images, area = int(sums["images"]), int(sums["area"])
-        cover_ois, pri_ois, voi_ois = sums["ois"].tolist()
-        covering_at, pri_at, voi_at = int(covering_T.argmax()), int(pri_T.argmax()), int(voi_T.argmin())
+        pooled = _region_sums(sums)
+        covering_at, pri_at, voi_at = best_scales(set_values(pooled)).tolist()
         return {
-            "covering_ods": float(covering_T[covering_at]),
-            "covering_ois": cover_ois / area,
-            "covering_best": float(sums["best_cover"]) / area,
-            "pri_ods": float(pri_T[pri_at]),
-            "pri_ois": pri_ois / images,
-            "voi_ods": float(voi_T[voi_at]),
-            "voi_ois": voi_ois / images,
+            **region_summary(pooled),
             "covering_scale_ods": covering_at + 1.0,
             "pri_scale_ods": pri_at + 1.0,
             "voi_scale_ods": voi_at + 1.0,
-            "covering_image_mean": float(image_covering_T[covering_at]),
+            "covering_image_mean": float(sums["image_covering"][covering_at] / pooled.images),
         }
 
     def curves(self, sums: Sums) -> dict[str, np.ndarray]:
         """Numbers of the set at each scale; nothing where there is one."""
-        covering_T, _, pri_T, voi_T = self._scales(sums)
+        covering_T, pri_T, voi_T = set_values(_region_sums(sums))
         if len(covering_T) == 1:
             return {}
         return {"scale": np.arange(1, len(covering_T) + 1), "covering": covering_T, "pri": pri_T, "voi": voi_T}
 
-    def _scales(self, sums: Sums) -> np.ndarray:
-        """Covering, its mean over the images, PRI and VOI of the set, float64 [4, T]."""
-        images = int(sums["images"])
-        return sums["scales"] / np.array([int(sums["area"]), images, images, images], np.float64)[:, None]
+
+def _region_sums(sums: Sums) -> RegionSums:
+    return RegionSums(
+        images=int(sums["images"]),
+        area=int(sums["area"]),
+        scales_3T=sums["scales"],
+        ois_3=sums["ois"],
+        best_cover=float(sums["best_cover"]),
+    )

@@ -35,17 +35,18 @@ HEADINGS = {
     "voi_ois": "VOI OIS",
     "boundary_f_ods": "F ODS",
     "boundary_f_ois": "F OIS",
-    "ap": "AP",
+    "boundary_ap": "boundary AP",
     "boundary_precision": "P ODS",
     "boundary_recall": "R ODS",
     "threshold_ods": "threshold ODS",
+    "scale_ods": "scale ODS",
 }
 """Metric -> heading; others are called as on disk, without underscores."""
 
 LOWER = ("mae", "mae_binary", "voi_ods", "voi_ois")
 """Metrics that are better when they are lower."""
 
-NEITHER = ("threshold_ods", "covering_scale_ods", "pri_scale_ods", "voi_scale_ods")
+NEITHER = ("threshold_ods", "scale_ods", "covering_scale_ods", "pri_scale_ods", "voi_scale_ods")
 """Places, of which none is better than another."""
 
 

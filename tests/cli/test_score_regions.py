@@ -1,87 +1,27 @@
-"""The score command with the BSDS benchmark: label maps, boundary maps, several scales, faults, real annotations."""
+"""The score command with the BSDS benchmark: label maps, boundary maps, several scales, real annotations."""
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bsds_support import SIZE, STEMS, annotators, metrics, rows, save, scored, write_bsds
 from PIL import Image
 from scipy.io import savemat
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 from scipy.spatial import cKDTree
 
-from seglab.config import compose
-from seglab.metrics.boundaries import boundary_counts, segment_boundaries, thin
-from seglab.score import score
-
-SIZE = (36, 47)
-STEMS = [f"im{i}" for i in range(10)]
-
-
-def cells(arrays: Sequence[object]) -> np.ndarray:
-    array = np.empty((1, len(arrays)), object)
-    for i, one in enumerate(arrays):
-        array[0, i] = one
-    return array
-
-
-def write_truth(path: Path, segments: Sequence[np.ndarray]) -> None:
-    entries = [
-        {"Segmentation": (s + 1).astype(np.uint16), "Boundaries": thin(segment_boundaries(s)).astype(np.uint8)}
-        for s in segments
-    ]
-    savemat(path, {"groundTruth": cells(entries)}, do_compression=True)
-
-
-def regions(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Pixels by the nearest of some places."""
-    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
-    places = rng.uniform((0, 0), SIZE, (count, 2))
-    return np.argmin([(y - a) ** 2 + (x - b) ** 2 for a, b in places], 0)
+from seglab.metrics.boundaries import boundary_counts, segment_boundaries, thin, truth_boundaries
 
 
 @pytest.fixture
 def bsds(tmp_path: Path) -> Path:
-    """Truth of three annotators; label maps at three scales as folders and as MATLAB files; soft and binary maps."""
-    rng = np.random.default_rng(0)
-    for name in ("gt", "scales/k3", "scales/k7", "scales/k20", "segs", "soft", "binary"):
-        (tmp_path / name).mkdir(parents=True)
-    for stem in STEMS:
-        truth = [regions(rng, n) for n in (3, 5, 8)]
-        write_truth(tmp_path / "gt" / f"{stem}.mat", truth)
-        maps = [regions(rng, 3), np.roll(truth[1], 2, 1), np.where(rng.random(SIZE) < 0.01, 9, truth[2])]
-        for folder, labels in zip(("k3", "k7", "k20"), maps, strict=True):
-            Image.fromarray((13 * labels).astype(np.uint8)).save(tmp_path / "scales" / folder / f"{stem}.png")
-        savemat(tmp_path / "segs" / f"{stem}.mat", {"segs": cells([m.astype(np.float64) + 1 for m in maps])})
-        edge = np.mean([segment_boundaries(s) for s in truth], 0)
-        soft = np.clip(0.7 * edge + 0.3 * rng.random(SIZE), 0, 1)
-        Image.fromarray(np.round(255 * soft).astype(np.uint8)).save(tmp_path / "soft" / f"{stem}.png")
-        Image.fromarray(segment_boundaries(truth[2])).save(tmp_path / "binary" / f"{stem}.png")
-    return tmp_path
-
-
-def scored(root: Path, protocol: str, pred: str, *settings: str) -> Path:
-    folders = ",".join(str(root / name) for name in pred.split(","))
-    gt = [] if any(s.startswith("gt=") for s in settings) else [f"gt={root / 'gt'}"]
-    outputs = [] if any("outputs" in s for s in settings) else [f"runtime.outputs={root / 'out'}"]
-    return score(
-        compose("score", [f"pred=[{folders}]", f"protocol=bsds_{protocol}", "set=toy", *gt, *outputs, *settings])
-    )
-
-
-def metrics(folder: Path) -> dict[str, dict[str, float]]:
-    return {n: m["metrics"] for n, m in json.loads((folder / "summary.json").read_text())["methods"].items()}
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+    return write_bsds(tmp_path)
 
 
 def table_of(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -109,13 +49,6 @@ def direct(labels: np.ndarray, truths: Sequence[np.ndarray]) -> tuple[float, flo
     return cover, area, float(np.mean(rand)), float(np.mean(voi))
 
 
-def annotators(path: Path) -> list[np.ndarray]:
-    from scipy.io import loadmat
-
-    entries = loadmat(path)["groundTruth"].ravel()
-    return [entry["Segmentation"][0, 0].astype(int) for entry in entries]
-
-
 def test_regions_at_one_and_several_scales(bsds: Path) -> None:
     folder = scored(bsds, "regions", "scales,segs,scales/k7", "names=[scales,segs,one]")
     values = np.array(
@@ -138,6 +71,8 @@ def test_regions_at_one_and_several_scales(bsds: Path) -> None:
         "voi_ods": voi.mean(0).min(),
         "voi_ois": voi.min(1).mean(),
         "covering_scale_ods": 1 + (cover.sum(0) / area.sum(0)).argmax(),
+        "pri_scale_ods": 1 + pri.mean(0).argmax(),
+        "voi_scale_ods": 1 + voi.mean(0).argmin(),
         "covering_image_mean": (cover / area).mean(0)[(cover.sum(0) / area.sum(0)).argmax()],
     }
     assert {k: got["scales"][k] for k in want} == pytest.approx(want, abs=1e-12)
@@ -149,6 +84,7 @@ def test_regions_at_one_and_several_scales(bsds: Path) -> None:
         assert int(float(row["voi_scale"])) == 1 + voi[i].argmin()
     curve = rows(folder / "scales-curves.csv")
     assert [float(row["pri"]) for row in curve] == pytest.approx(pri.mean(0), abs=1e-12)
+    assert [float(row["scale"]) for row in curve] == [1, 2, 3]
     text = (folder / "table.md").read_text()
     assert "- scales: label maps of 3 scales: k3, k7, k20" in text
     assert "- one: label maps of 1 scale\n" in text
@@ -172,8 +108,11 @@ def test_soft_and_binary_boundaries(bsds: Path, caplog: pytest.LogCaptureFixture
 
     got = metrics(folder)
     best = f_of(hit_r, true, hit_p, found).argmax(1)
-    ois = f_of(*(c[np.arange(len(STEMS)), best].sum() for c in (hit_r, true, hit_p, found)))
-    assert got["soft"]["boundary_f_ois"] == pytest.approx(float(ois), abs=1e-12)
+    sums = [c[np.arange(len(STEMS)), best].sum() for c in (hit_r, true, hit_p, found)]
+    assert got["soft"]["boundary_f_ois"] == pytest.approx(float(f_of(*sums)), abs=1e-12)
+    assert got["soft"]["boundary_recall_ois"] == pytest.approx(sums[0] / sums[1], abs=1e-12)
+    assert got["soft"]["boundary_precision_ois"] == pytest.approx(sums[2] / sums[3], abs=1e-12)
+    assert got["soft"]["boundary_precision_ois"] != pytest.approx(got["soft"]["boundary_recall_ois"], abs=1e-3)
     curve = f_of(hit_r.sum(0), true.sum(0), hit_p.sum(0), found.sum(0))
     assert [float(row["f"]) for row in rows(folder / "soft-curves.csv")] == pytest.approx(curve, abs=1e-12)
     # Between two thresholds the benchmark draws a line, so the best F is that of a threshold or a little more.
@@ -181,7 +120,12 @@ def test_soft_and_binary_boundaries(bsds: Path, caplog: pytest.LogCaptureFixture
     assert abs(got["soft"]["threshold_ods"] - (1 + curve.argmax()) / 100) < 0.02
     assert [float(row["threshold"]) for row in rows(folder / "soft.csv")] == pytest.approx((best + 1) / 100)
     assert got["binary"]["boundary_f_ods"] == got["binary"]["boundary_f_ois"] > 0.5
-    assert got["binary"]["ap"] is None
+    assert (got["binary"]["boundary_ap"], got["soft"]["boundary_ap"] > 0.3) == (None, True)
+    assert {"ap", "scale_ods"}.isdisjoint(got["soft"]), "ap is the class-agnostic one of a run alone"
+    assert {"threshold_ods", "scale_ods"}.isdisjoint(got["binary"])
+    assert {row["scale"] for name in ("soft", "binary") for row in rows(folder / f"{name}.csv")} == {""}
+    head = "F ODS ↑, threshold ODS, F OIS ↑, boundary AP ↑, P ODS ↑, R ODS ↑"
+    assert re.sub(r" *\| *", ", ", (folder / "table.md").read_text().splitlines()[2])[10:-2] == head
     assert {"pr.png", "f.svg", "binary-curves.csv"} <= {p.name for p in folder.iterdir()}
 
 
@@ -204,8 +148,13 @@ def test_boundaries_of_label_maps(bsds: Path) -> None:
     assert got["same"]["boundary_precision"] == 1
     assert got["scales"] == got["segs"]
     assert [row["scale"] for row in rows(folder / "segs-curves.csv")] == ["1.0", "2.0", "3.0"]
+    assert 1 <= got["segs"]["scale_ods"] <= 3
+    assert "| scale ODS |" in (folder / "table.md").read_text()
+    assert {row["scale"] for row in rows(folder / "segs.csv")} <= {"1.0", "2.0", "3.0"}
+    assert {row["threshold"] for row in rows(folder / "segs.csv")} == {""}
     assert not (folder / "f.png").exists(), "scales are no thresholds"
-    assert metrics(scored(bsds, "boundaries", "segs", f"runtime.outputs={bsds / 'o2'}"))["segs"] == got["segs"]
+    auto = metrics(scored(bsds, "boundaries", "segs,scales", f"runtime.outputs={bsds / 'o2'}"))
+    assert auto["segs"] == auto["scales"] == got["segs"], "several scales are label maps"
 
 
 def test_contour_maps_of_double_size(bsds: Path) -> None:
@@ -242,8 +191,8 @@ def test_contour_maps_of_double_size(bsds: Path) -> None:
 
 
 def test_truth_as_images(bsds: Path) -> None:
-    """Label images are one annotator; 255 is a label unless the protocol says otherwise; lines are black and white."""
-    for folder in ("labels", "lines"):
+    """Label images are one annotator; 255 beside small labels is void or said to be a label; lines are two values."""
+    for folder in ("labels", "lines", "drawn"):
         (bsds / folder).mkdir()
     for stem in STEMS:
         labels = annotators(bsds / "gt" / f"{stem}.mat")[1].astype(np.uint8)
@@ -251,9 +200,15 @@ def test_truth_as_images(bsds: Path) -> None:
         labels[:5] = 255
         Image.fromarray(labels).save(bsds / "labels" / f"{stem}.png")
         Image.fromarray(lines).save(bsds / "lines" / f"{stem}.png")
+        Image.fromarray(255 * lines.astype(np.uint8)).save(bsds / "drawn" / f"{stem}.png")
     outputs = [f"runtime.outputs={bsds / str(i)}" for i in range(3)]
     gt = f"gt={bsds / 'labels'}"
-    whole = metrics(scored(bsds, "regions", "scales/k7", gt, outputs[0]))["k7"]
+    for protocol, pred in (("regions", "scales/k7"), ("boundaries", "binary")):
+        with pytest.raises(
+            ValueError, match=r"10 x truth whose largest label, 255.*protocol.ignore=255.*\n.*up to 5, a"
+        ):
+            scored(bsds, protocol, pred, gt)
+    whole = metrics(scored(bsds, "regions", "scales/k7", gt, outputs[0], "reading=grey"))["k7"]
     part = metrics(scored(bsds, "regions", "scales/k7", gt, outputs[1], "protocol.ignore=255"))["k7"]
     want = [[], []]
     for stem in STEMS:
@@ -266,7 +221,17 @@ def test_truth_as_images(bsds: Path) -> None:
     lines = metrics(scored(bsds, "boundaries", "lines,binary", f"gt={bsds / 'gt'}", outputs[2]))
     assert lines["lines"]["boundary_precision"] == 1
     with pytest.raises(ValueError, match=r"10 x image of boundaries with other values than 0 and one more"):
-        scored(bsds, "boundaries", "binary", gt)
+        scored(bsds, "boundaries", "binary", gt, "protocol.truth=lines")
+    again = metrics(scored(bsds, "boundaries", "lines,binary", f"gt={bsds / 'drawn'}", f"runtime.outputs={bsds / '4'}"))
+    assert again["lines"]["boundary_f_ods"] == 1
+    part = metrics(scored(bsds, "boundaries", "binary", gt, "protocol.ignore=255"))["binary"]
+    hits = np.zeros(4, np.int64)
+    for stem in STEMS:
+        true, found = (np.asarray(Image.open(bsds / d / f"{stem}.png")) for d in ("labels", "binary"))
+        lines = truth_boundaries(np.where(true == 255, -1, true.astype(int))[None])
+        hits += np.ravel(boundary_counts((found & (true != 255))[None], lines))
+    assert part["boundary_recall"] == hits[0] / hits[1]
+    assert part["boundary_precision"] == hits[2] / hits[3]
 
 
 def test_the_number_of_processes_changes_no_byte(bsds: Path) -> None:
@@ -277,112 +242,6 @@ def test_the_number_of_processes_changes_no_byte(bsds: Path) -> None:
         ]
         names = sorted(p.name for p in folders[0].iterdir())
         assert [(folders[0] / n).read_bytes() for n in names] == [(folders[1] / n).read_bytes() for n in names]
-
-
-def save(path: Path, array: np.ndarray) -> None:
-    Image.fromarray(array).save(path)
-
-
-def test_all_faults_of_label_maps_are_told_at_once(bsds: Path) -> None:
-    rng, maps = np.random.default_rng(1), bsds / "scales" / "k7"
-    save(maps / "im0.png", np.zeros((5, 6), np.uint8))
-    save(maps / "im1.png", rng.integers(0, 255, (*SIZE, 3), np.uint8))
-    save(maps / "im2.png", np.asarray(Image.open(bsds / "soft" / "im2.png")))
-    Image.open(maps / "im3.png").save(maps / "im3.jpg")
-    (maps / "im3.png").unlink()
-    (maps / "im4.png").unlink()
-    (maps / "im9.png").rename(maps / "other.png")
-    savemat(bsds / "gt" / "im5.mat", {"something": 1})
-    entries = [{"Segmentation": np.ones(s), "Boundaries": np.zeros(s)} for s in (SIZE, (9, 9))]
-    savemat(bsds / "gt" / "im6.mat", {"groundTruth": cells(entries)})
-    (bsds / "gt" / "im7.mat").write_bytes(b"no MATLAB file at all" * 20)
-    with pytest.raises(ValueError, match="nothing was written") as caught:
-        scored(bsds, "regions", "scales/k7")
-    text = str(caught.value)
-    for words in (
-        "1 x map without a mask",
-        "2 x mask without a map",
-        "im0.png: map 6x5, mask 47x36 (width x height)",
-        "1 x image in colour",
-        r"1 x soft map where label maps are expected (soft boundary maps: protocol=bsds_boundaries",
-        "1 x label map in a file that loses values",
-        "3 x MATLAB file without what is expected",
-        "no variable groundTruth",
-        "annotator 1 is 9x9, that of annotator 0 is 47x36",
-        "im7.mat' cannot be used",
-    ):
-        assert words in text, f"{words} not in {text}"
-
-
-def test_scales_that_do_not_fit_together(bsds: Path) -> None:
-    (bsds / "scales" / "k20" / "im3.png").unlink()
-    with pytest.raises(ValueError, match=r"1 x mask without a map(.|\n)*im3.mat has none in \S*scales/k20\n") as caught:
-        scored(bsds, "regions", "scales")
-    assert "unmatched.csv" in str(caught.value)
-    folder = scored(bsds, "regions", "scales", "missing=skip")
-    assert len(rows(folder / "scales.csv")) == 9
-    savemat(bsds / "segs" / "im8.mat", {"segs": cells([np.ones(SIZE), np.ones(SIZE)])})
-    other = f"runtime.outputs={bsds / 'o2'}"
-    with pytest.raises(ValueError, match=r"9 label maps of 3 scales .*im0.mat\); 1 label maps of 2 .*im8.mat"):
-        scored(bsds, "regions", "segs", other)
-    savemat(bsds / "segs" / "im8.mat", {"segs": cells([np.ones(SIZE), np.ones((3, 3)), np.ones(SIZE)])})
-    savemat(bsds / "segs" / "im9.mat", {"segs": cells([np.full(SIZE, 0.5)] * 3)})
-    with pytest.raises(ValueError, match=r"scale of 3x3(.|\n)*") as caught:
-        scored(bsds, "regions", "segs", other)
-    assert "segs{1} has labels that are no whole numbers" in str(caught.value)
-
-
-def test_boundary_maps_of_another_kind(bsds: Path) -> None:
-    save(bsds / "soft" / "im0.png", np.zeros(SIZE, np.uint8))
-    save(bsds / "soft" / "im1.png", np.asarray(Image.open(bsds / "scales" / "k7" / "im1.png")))
-    save(bsds / "soft" / "im2.png", np.asarray(Image.open(bsds / "soft" / "im2.png")).astype(np.uint16))
-    with pytest.raises(ValueError, match="3 faults") as caught:
-        scored(bsds, "boundaries", "soft")
-    for words in ("1 x boundary map without a boundary", "1 x map that may hold labels or grades", "of 65535"):
-        assert words in str(caught.value)
-    assert metrics(scored(bsds, "boundaries", "soft", "protocol.maps=soft", "reading=grey"))
-    save(bsds / "soft" / "im0.png", np.full(SIZE, 9, np.uint8))
-    with pytest.raises(ValueError, match=r"10 x image of boundaries with other values(.|\n)*im0"):
-        scored(bsds, "boundaries", "soft", "protocol.maps=binary", f"runtime.outputs={bsds / 'o2'}")
-    save(bsds / "binary" / "im4.png", np.asarray(Image.open(bsds / "soft" / "im4.png")))
-    with pytest.raises(ValueError, match=r"binary: 9 binary maps .*im0.png\); 1 soft maps of 99 .*im4.png"):
-        scored(bsds, "boundaries", "binary", f"runtime.outputs={bsds / 'o2'}")
-    with pytest.raises(ValueError, match=r"10 x file that cannot(.|\n)*expected protocol.maps=labels"):
-        scored(bsds, "boundaries", "scales", f"runtime.outputs={bsds / 'o2'}")
-
-
-def test_maps_are_brought_to_the_size_of_the_truth(bsds: Path) -> None:
-    for name in ("soft", "binary", "scales/k7"):
-        for path in (bsds / name).iterdir():
-            Image.open(path).resize((94, 72), Image.Resampling.NEAREST).save(path)
-    assert metrics(scored(bsds, "regions", "scales/k7", "resize=to_mask"))["k7"]["covering_ods"] > 0.5
-    got = metrics(scored(bsds, "boundaries", "soft,binary", "resize=to_mask"))
-    assert min(m["boundary_f_ods"] for m in got.values()) > 0.5
-
-
-@pytest.mark.parametrize(
-    ("protocol", "setting", "words"),
-    [
-        ("regions", "protocol.ignore=-1", "^protocol.ignore=-1: expected null, or a value from 0 to 65535"),
-        ("boundaries", "protocol.maps=hard", "^protocol.maps=hard: expected one of auto, soft, binary, labels"),
-        ("boundaries", "protocol.max_distance=4.3", r"^protocol.max_distance=4.3: expected a number in \(0, 1\)"),
-        ("boundaries", "protocol.thresholds=0", "^protocol.thresholds=0: expected a whole number from 1 to 254"),
-        ("boundaries", "columns=[covering_ods]", "columns=covering_ods: no such metric"),
-        ("regions", "pred=text", r"has no image and no MATLAB file \(.*\.mat\)"),
-    ],
-)
-def test_mistakes_are_named(bsds: Path, protocol: str, setting: str, words: str) -> None:
-    (bsds / "text").mkdir()
-    (bsds / "text" / "a.txt").write_text("")
-    pred = "text" if setting == "pred=text" else "scales/k7" if protocol == "regions" else "binary"
-    with pytest.raises(ValueError, match=words):
-        scored(bsds, protocol, pred, *([] if setting == "pred=text" else [setting]))
-
-
-def test_annotations_need_a_protocol_that_reads_them(bsds: Path) -> None:
-    pred, gt = f"pred={bsds / 'soft'}", f"gt={bsds / 'gt'}"
-    with pytest.raises(ValueError, match=r"has no image .* for MATLAB files of BSDS: protocol=bsds_regions"):
-        score(compose("score", [pred, gt, f"runtime.outputs={bsds / 'out'}"]))
 
 
 def test_command_prints_what_was_read(bsds: Path, command: Callable) -> None:

@@ -122,6 +122,8 @@ def test_a_read_out_of_the_other_kind_is_told_before_the_data_are_read(root: Pat
         run_of(root, "data=duts", "eval/post=kmeans", "seed=8")
     with pytest.raises(ValueError, match=r"gives maps, and eval\.task=regions .* expected kmeans, meanshift or argmax"):
         run_of(root, "data=camvid", "eval/post=channel", "seed=8")
+    with pytest.raises(ValueError, match="eval/protocol=cas: not one of regions: expected bsds"):
+        run_of(root, "data=camvid", "eval/protocol=cas", "seed=8")
 
 
 def test_other_settings_never_get_the_numbers_of_a_finished_run(root: Path, bsds: Path) -> None:

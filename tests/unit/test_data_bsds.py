@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,6 +11,7 @@ from PIL import Image
 from seglab.data.bsds import Bsds500
 from seglab.data.mat import read_bsds
 from seglab.data.pairs import DataMissing
+from seglab.metrics.boundaries import truth_boundaries
 
 FIRST = np.array([[1, 1, 7, 7], [1, 3, 3, 7]], np.uint16)
 SECOND = np.array([[2, 2, 2, 1], [2, 2, 2, 1]], np.uint16)
@@ -53,9 +56,29 @@ def test_all_annotators_are_read_and_gaps_are_closed(folders):
 
 
 def test_one_annotator_by_number(folders):
-    assert source(folders, annotator=1).items("test")[0].read()[1].tolist() == [[1, 1, 1, 0], [1, 1, 1, 0]]
+    assert source(folders, annotator=1).items("train")[0].read()[1].tolist() == [[1, 1, 1, 0], [1, 1, 1, 0]]
+    item = replace(source(folders).items("train")[0], annotator=2)
     with pytest.raises(ValueError, match=r"annotator=2: '.*train1\.mat' has 2 annotators: expected 0 to 1, or random"):
-        source(folders, annotator=2).items("train")[0].read()
+        item.read()
+
+
+def test_the_test_part_has_all_annotators_whichever_is_trained_on(folders):
+    one, every = (source(folders, annotator=a).items("test")[0] for a in (5, "random"))
+    assert one.read()[1].shape == (2, 2, 4)
+    assert one.fingerprint() == every.fingerprint()
+
+
+def test_an_annotator_that_some_photos_lack_is_told_once(folders):
+    for name, people in (("a", 4), ("b", 3), ("c", 1)):
+        Image.new("RGB", (4, 2)).save(folders / f"img/train/{name}.png")
+        save(folders / f"gt/train/{name}.mat", [FIRST] * people)
+    assert len(source(folders, annotator=0).items("train")) == 4
+    told = r"annotator=2: 2 of 4 training photos .* '.*c\.mat' has 1, the fewest: expected 0 to 0, or random"
+    with pytest.raises(ValueError, match=told):
+        source(folders, annotator=2).items("train")
+    (folders / "gt/train/b.mat").write_bytes(b"no")
+    with pytest.raises(ValueError, match=r"annotations '.*b\.mat' cannot be used: 2 bytes"):
+        source(folders, annotator=2).items("train")
 
 
 def test_the_fingerprint_tells_files_and_annotator(folders):
@@ -74,6 +97,19 @@ def test_boundaries_may_be_absent_and_a_region_alone(tmp_path):
     found = read_bsds(tmp_path / "a.mat")
     assert found.boundaries_AHW is None
     assert found.segments_AHW.tolist() == [[[0] * 5] * 3]
+
+
+def test_boundaries_that_one_annotator_lacks_are_those_between_its_segments(tmp_path):
+    from scipy.io import savemat
+
+    drawn, cells = np.eye(2, 4, dtype=np.uint8), np.empty((1, 2), dtype=object)
+    cells[0, 0] = {"Segmentation": FIRST, "Boundaries": drawn}
+    cells[0, 1] = {"Segmentation": SECOND}
+    savemat(tmp_path / "a.mat", {"groundTruth": cells})
+    found = read_bsds(tmp_path / "a.mat")
+    assert found.boundaries_AHW[0].tolist() == (drawn > 0).tolist(), "the other's drawing is kept"
+    assert found.boundaries_AHW[1].tolist() == truth_boundaries(found.segments_AHW)[1].tolist()
+    assert found.boundaries_AHW[1].any()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,16 @@ from seglab.losses.discriminative import Discriminative
 from seglab.losses.magnet import Magnet
 from seglab.losses.triplet import Triplet
 
-LOSSES = [CE(), CACE(), CAS(), CAS(regions="foreground"), CAS(binary=True), Discriminative(), Magnet(alpha=3.0), Triplet()]
+LOSSES = [
+    CE(),
+    CACE(),
+    CAS(),
+    CAS(regions="foreground"),
+    CAS(binary=True),
+    Discriminative(),
+    Magnet(alpha=3.0),
+    Triplet(),
+]
 
 ONE = {"mask": torch.zeros(1, 2, 2, dtype=torch.int64)}
 

@@ -1,4 +1,4 @@
-"""ODS, OIS and AP of boundary counts: published numbers of the benchmark, worked examples, nothing to divide by."""
+"""ODS, OIS and area of boundary counts: published numbers of the benchmark, worked examples, nothing to divide by."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_published_numbers_of_the_benchmark() -> None:
     assert found["recall"] == pytest.approx(0.726698, abs=1e-6)
     assert found["precision"] == pytest.approx(0.725808, abs=1e-6)
     assert found["f"] == pytest.approx(0.726253, abs=1e-6)
-    assert found["ap"] == pytest.approx(0.726626, abs=1e-6)
+    assert found["area"] == pytest.approx(0.726626, abs=1e-6)
     assert found["index"] == 12
 
 
@@ -76,9 +76,9 @@ def test_two_images_by_hand() -> None:
     assert found["threshold"] == pytest.approx(0.25 + 0.5 * share[f.argmax()])
     assert (found["precision"], found["recall"]) == pytest.approx((p[f.argmax()], r[f.argmax()]))
     assert found["index"] == 1
-    # AP: precision falls on a line from 1 at recall 0.48 to 18/56 at 0.76, and is 0 elsewhere
+    # area: precision falls on a line from 1 at recall 0.48 to 18/56 at 0.76, and is 0 elsewhere
     line = 1 + (np.arange(48, 77) / 100 - 0.48) / 0.28 * (18 / 56 - 1)
-    assert found["ap"] == pytest.approx(line.sum() / 100)
+    assert found["area"] == pytest.approx(line.sum() / 100)
 
 
 def test_a_line_between_thresholds_can_beat_both() -> None:
@@ -94,14 +94,14 @@ def test_hard_segmentation_has_one_number() -> None:
     assert found["recall"] == found["recall_ois"] == 0.45
     assert found["f"] == found["f_ois"] == pytest.approx(0.45 / 0.95)
     assert (found["threshold"], found["index"]) == (0.5, 0)
-    assert math.isnan(found["ap"])
+    assert math.isnan(found["area"])
 
 
 def test_nothing_found_and_nothing_to_find() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         none = summary(np.zeros((2, 3, 4), np.int64), np.array([0.1, 0.2, 0.3]))
-        assert all(none[k] == 0 for k in ("precision", "recall", "f", "precision_ois", "recall_ois", "f_ois", "ap"))
+        assert all(none[k] == 0 for k in ("precision", "recall", "f", "precision_ois", "recall_ois", "f_ois", "area"))
         assert none["threshold"] == 0.1
         assert precision_recall_f([[0, 7, 0, 0], [0, 0, 0, 7], [0, 0, 0, 0], [7, 7, 7, 7]]).tolist() == [
             *([[0, 0, 0]] * 3),

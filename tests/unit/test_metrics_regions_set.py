@@ -13,7 +13,7 @@ from seglab import distributed
 from seglab.config import compose
 from seglab.data.annotations import Annotations
 from seglab.metrics.average_precision import average_precision, region_hits
-from seglab.metrics.boundaries import boundary_counts, segment_boundaries, truth_boundaries
+from seglab.metrics.boundaries import boundary_counts, found_boundaries, segment_boundaries, truth_boundaries
 from seglab.metrics.regions import overlaps, region_scores
 from seglab.metrics.segmentation_metrics import SegmentationMetrics
 from seglab.metrics.segmentation_protocol import SegmentationProtocol
@@ -65,7 +65,21 @@ def test_the_set_is_added_up_as_the_benchmark_does() -> None:
     areas = np.array([s.area for s in scores])
     assert np.average([r["covering"] for r in rows], weights=areas) == pytest.approx(got["covering_ods"])
     assert (curves["covering"].max(), curves["voi"].min()) == pytest.approx((got["covering_ods"], got["voi_ods"]))
-    assert curves["scale"].tolist() == [0, 1, 2]
+    assert curves["scale"].tolist() == [1, 2, 3]
+    assert curves["f"].argmax() == 0
+    turned = SegmentationMetrics(BSDS)
+    for i in range(IMAGES):
+        labels, segments, _ = image(i)
+        turned.update_one(labels[::-1], Annotations(segments, None), i)
+    best = turned.curves()["f"].argmax()
+    assert best == 2, "with the best scale first, rows of the first scale would pass"
+    for i, row in enumerate(turned.rows()):
+        labels, segments, _ = image(i)
+        found = found_boundaries(labels[::-1], ignored_HW=(segments < 0).all(0))
+        counts = np.stack(boundary_counts(found, truth_boundaries(segments)))[:, best]
+        recalled, truth, right, pixels = counts.tolist()
+        assert (row["precision"], row["recall"]) == pytest.approx((right / pixels, recalled / truth))
+        assert row["f"] == pytest.approx(2 * right * recalled / (right * truth + recalled * pixels))
 
 
 def test_contours_are_those_of_the_boundary_metrics() -> None:

@@ -78,6 +78,29 @@ def test_only_what_a_command_reads_is_named(command: str, override: str, said: s
 
 
 @pytest.mark.parametrize(
+    ("data", "override", "said"),
+    [
+        ("saliency_all", "data.source.sets={sod: train}", "write ++data.source.sets.sod=... to add it"),
+        ("saliency_all", "data.source.sets.sod=train", "data.source.sets.<name>=null to leave one out"),
+        ("duts", "data.source.sets={sod: train}", "it belongs to data=saliency_all"),
+        ("duts", "data.source.sets.sod=train", "'data.source.sets' here: it belongs to data=saliency_all"),
+        ("duts", "++data.source.sets.sod=train", "unknown key 'data.source.sets.sod'"),
+        ("saliency_all", "optim={lrr: 1}", "unknown key 'optim.lrr', did you mean 'optim.lr'?"),
+    ],
+)
+def test_a_name_in_a_mapping_that_is_not_there(data: str, override: str, said: str) -> None:
+    with pytest.raises(ValueError, match=r"data\.source\.sets|optim") as error:
+        compose("train", [f"data={data}", override])
+    assert said in str(error.value)
+
+
+def test_joined_sets_are_changed_one_by_one() -> None:
+    change = ["++data.source.sets.sod=train", "data.source.sets.duts=null", "++data.source.sets.ecssd=train"]
+    sets = compose("train", ["data=saliency_all", *change]).data.source.sets
+    assert (sets.sod, sets.duts, sets.ecssd, sets.msra_b) == ("train", None, "train", "train")
+
+
+@pytest.mark.parametrize(
     ("given", "read"),
     [
         ("init.run=12e4567890", "init.run='12e4567890'"),

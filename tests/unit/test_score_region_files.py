@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from seglab.metrics.bsds import Boundaries
 from seglab.metrics.matching import squared_reach
 from seglab.scoring.boundaries import BoundariesMeasure
 from seglab.scoring.faults import Fault
-from seglab.scoring.region_files import cut_contours, looks_like_regions, read_annotations, read_lines, read_mat
+from seglab.scoring.region_files import Drawn, cut_contours, looks_like_regions, read_annotations, read_lines, read_mat
 from seglab.scoring.scales import natural, scan
 
 
@@ -84,9 +85,20 @@ def test_what_a_matlab_file_may_hold(tmp_path: Path) -> None:
 
 def test_label_images_as_truth(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    Image.fromarray(np.array([[0, 255], [7, 7]], np.uint8)).save(path)
-    assert read_annotations(path).segments_AHW.tolist() == [[[0, 2], [1, 1]]]
-    assert read_annotations(path, ignore=255).segments_AHW.tolist() == [[[0, -1], [1, 1]]]
+    quarters = np.ones((9, 9), np.uint8)
+    Image.fromarray(np.kron(np.array([[0, 255], [7, 7]], np.uint8), quarters)).save(path)
+
+    def corners(**settings: Any) -> list:
+        return read_annotations(path, **settings).segments_AHW[:, ::9, ::9].tolist()
+
+    with pytest.raises(Fault, match=r"a\.png: labels up to 7, and 255"):
+        read_annotations(path)
+    assert corners(strict=False) == [[[0, 2], [1, 1]]]
+    assert corners(ignore=255) == [[[0, -1], [1, 1]]]
+    Image.fromarray(np.kron(np.array([[0, 255], [200, 7]], np.uint8), quarters)).save(path)
+    assert corners() == [[[0, 3], [2, 1]]], "labels up to 255"
+    Image.fromarray(np.kron(np.array([[0, 255], [255, 255]], np.uint8), quarters)).save(path)
+    assert corners() == [[[0, 1], [1, 1]]], "two regions"
     Image.fromarray(np.full((3, 3), 255, np.uint8)).save(path)
     with pytest.raises(Fault, match="every pixel has the value 255"):
         read_annotations(path, ignore=255)
@@ -105,7 +117,7 @@ def test_a_grade_on_a_threshold_is_above_it(tmp_path: Path, dtype: type, top: in
         grey = np.zeros((1, 8), dtype)
         grey[0, :2] = k * top // 100, k * top // 100 - 1
         Image.fromarray(grey).save(path)
-        _, cut_KHW = measure._maps(path, (1, 8))
+        _, cut_KHW = measure._maps(path, Drawn(np.zeros((1, 1, 8), bool)))
         assert cut_KHW.shape == (99, 1, 8)
         assert cut_KHW[:, 0, :2].sum(0).tolist() == [k, k - 1]
 

@@ -1,0 +1,33 @@
+"""The grid of training images where several people drew each of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seglab.data import cache
+from seglab.data.annotations import Annotations
+from seglab.preview import annotators
+
+
+class Drawn:
+    """An image with so many annotators, each of whom drew one region with their own number."""
+
+    def __init__(self, people: int) -> None:
+        self.id = f"i{people}"
+        self.masks_AHW = np.arange(people, dtype=np.uint8)[:, None, None].repeat(4, axis=1).repeat(4, axis=2)
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((4, 4, 3), np.uint8), self.masks_AHW
+
+    def annotations(self) -> Annotations:
+        return Annotations(self.masks_AHW.astype(np.int32), None)
+
+
+def test_a_column_an_annotator() -> None:
+    columns = annotators(cache.load([Drawn(5), Drawn(2)], size=4), range(2))
+    assert {name: [int(mask[0, 0]) for mask in masks] for name, masks in columns.items()} == {
+        "annotator 1": [0, 0],
+        "annotator 2": [1, 1],
+        "annotator 3": [2, -1],  # the second image has no third
+    }
+    assert list(annotators(cache.load([Drawn(2)], size=4), range(1))) == ["annotator 1", "annotator 2"]
