@@ -14,6 +14,9 @@ from omegaconf import OmegaConf
 from seglab.config import conf_dir
 from seglab.words import nearest
 
+OPEN = ("data.source.sets",)
+"""Mappings to which one may add names: the values of ``conf/`` are a choice, not all there is."""
+
 
 def explain(error: Exception, command: str) -> str:
     """One readable message for an error of Hydra or OmegaConf.
@@ -27,7 +30,11 @@ def explain(error: Exception, command: str) -> str:
     """
     text = str(error)
     if found := re.search(r"(?:Could not override|Key) '([\w./@-]+)'", text):
-        return unknown_key(found.group(1), command)
+        key, full = found.group(1), re.search(r"full_key: ([\w.]+)", str(error.__cause__ or ""))
+        if full and (full[1].startswith(f"{key}.") or full[1] in OPEN):
+            key = full[1]  # what is not there: b of a={b: 1}, or the whole mapping of a name in one
+        in_open = full and full[1] == key and key.rpartition(".")[0] in OPEN
+        return not_added(key) if in_open else unknown_key(key, command)
     if found := re.search(r"Could not find '([\w./-]+)/([\w.-]+)'|In '[^']*': Could not find '([^']+)'", text):
         group, option = (found.group(1), found.group(2)) if found.group(1) else found.group(3).rsplit("/", 1)
         return unknown_option(group, option)
@@ -50,6 +57,16 @@ def meaning(key: str) -> str:
         if found := re.search(line, path.read_text(encoding="utf-8"), flags=re.MULTILINE):
             return found[1]
     return "a value"
+
+
+def not_added(key: str) -> str:
+    """Message for a name in a mapping of :data:`OPEN` that is not there yet."""
+    parent = key.rpartition(".")[0]
+    here = sorted(set().union(*_keys_below(parent).values()))
+    return (
+        f"'{key}' is not there yet (there are: {', '.join(here)}); write ++{key}=... to add it, and "
+        f"{parent}.<name>=null to leave one out"
+    )
 
 
 def unknown_option(group: str, option: str) -> str:
@@ -187,4 +204,6 @@ def known_key(key: str, choices: Mapping[str, str | None]) -> bool:
     if not parent:
         return any(leaf in _top_level(path.stem) for path in conf_dir().glob("*.yaml"))
     chosen = choices.get(parent.split(".")[0])
+    if parent in OPEN:
+        return bool(_keys_below(parent).get(str(chosen)))
     return any(leaf in keys for name, keys in _keys_below(parent).items() if name == chosen or name.startswith("_"))

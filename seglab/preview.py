@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from seglab.cli import run_command
 from seglab.run import Run
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from seglab.data.arrays import ArrayDataset
+
 log = logging.getLogger(__name__)
+
+SHOWN = 3
+"""Annotators in the grid; images of BSDS500 have at least four."""
 
 
 def preview(cfg: DictConfig) -> Path:
@@ -24,7 +34,8 @@ def preview(cfg: DictConfig) -> Path:
         cfg: finalised config of ``conf/preview.yaml``.
 
     Returns:
-        The PNG file, ``outputs/figures/<run name>-noise.png``; exchanged masks have a coloured border.
+        The PNG file, ``outputs/figures/<run name>-noise.png``; exchanged masks have a coloured border. Where several
+        people drew each image, the masks of the first :data:`SHOWN` of them are the columns.
 
     Raises:
         ValueError: data missing or broken.
@@ -38,15 +49,37 @@ def preview(cfg: DictConfig) -> Path:
     rows = range(min(cfg.count, len(data.train)))
     flipped = data.train.flipped
     clean = data.train.with_noise(flipped)  # exchanged twice is as it was
-    columns = {
-        "image": [np.moveaxis(data.train[i]["image"].numpy(), 0, -1) for i in rows],
-        "true mask": [clean.mask(i) for i in rows],
-        "training mask": [data.train.mask(i) for i in rows],
-    }
+    columns = {"image": [np.moveaxis(data.train[i]["image"].numpy(), 0, -1) for i in rows]}
+    if data.train.for_epoch(0, seed=cfg.seed) is not data.train and not flipped.any():
+        columns |= annotators(data.train, rows)
+        log.info("several people drew each image; training draws one of them for every image and epoch")
+    else:
+        columns["true mask"] = [clean.mask(i) for i in rows]
+        columns["training mask"] = [data.train.mask(i) for i in rows]
     path = Path(cfg.runtime.outputs) / "figures" / f"{Run.for_config(cfg).path.name}-noise.png"
     save_grid(columns, path, marked=[bool(flipped[i]) for i in rows], note="exchanged")
     log.info("%d of %d masks exchanged (rate asked %g)", data.noise["flipped"], len(data.train), cfg.noise.rate)
     return path
+
+
+def annotators(dataset: ArrayDataset, rows: Iterable[int]) -> dict[str, list[np.ndarray]]:
+    """A column of masks int32 [S,S] for each of the first annotators; where an image has fewer, all is ignored (-1).
+
+    Args:
+        dataset: the images.
+        rows: which of them.
+
+    Raises:
+        ValueError: a file cannot be read.
+    """
+    import numpy as np
+
+    drawn = [dataset.annotations(i, original=False).segments_AHW for i in rows]
+    most = min(SHOWN, max(len(one) for one in drawn))
+    return {
+        f"annotator {n + 1}": [one[n] if n < len(one) else np.full_like(one[0], -1) for one in drawn]
+        for n in range(most)
+    }
 
 
 if __name__ == "__main__":

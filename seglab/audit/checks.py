@@ -51,7 +51,7 @@ def _unreadable(subject: Subject, seen: Sequence[Seen]) -> list[Finding]:
 
 
 def _fits(subject: Subject, seen: Sequence[Seen]) -> list[Finding]:
-    sizes, values, notes = [], [], []
+    sizes, values, notes, absent = [], [], [], []
     bad = {item.id: item for item in subject.known_bad}
     for one in seen:
         if differs(one):
@@ -65,7 +65,9 @@ def _fits(subject: Subject, seen: Sequence[Seen]) -> list[Finding]:
             values.append(Example(subject.tell(one.entry.mask), one.mask.refused, (one.entry,)))
         if one.mask is not None and one.mask.problems:
             notes.append(Example(subject.tell(one.entry.mask), "; ".join(one.mask.problems), (one.entry,)))
-    return _some(("size-mismatch", sizes), ("mask-values", values), ("annotation", notes))
+        if one.mask is not None and one.mask.absent:
+            absent.append(Example(subject.tell(one.entry.mask), "; ".join(one.mask.absent), (one.entry,)))
+    return _some(("size-mismatch", sizes), ("mask-values", values), ("annotation", notes), ("no-boundaries", absent))
 
 
 def _images(subject: Subject, seen: Sequence[Seen]) -> list[Finding]:

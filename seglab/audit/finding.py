@@ -23,7 +23,7 @@ CHECKS = {
     "part-absent": ("note", "part is not there; the set is used without it", "fetch it if you need it"),
     "part-empty": ("error", "part has no image with a mask", "look at the folders and the types of the files"),
     "double-stem": ("error", "two files with one stem", "keep one, or name the types: data.source.image_types=[jpg]"),
-    "no-mask": ("error", "image without a mask", "add the mask or remove the image (or data.source.unmasked=skip)"),
+    "no-mask": ("error", "image without a mask", "add the mask or remove the image"),
     "no-image": ("error", "mask without an image", "add the image or remove the mask"),
     "absent": ("error", "listed, but no such image with a mask", "add the files, or take the names off the list"),
     "in-both-parts": ("error", "name is in both lists", "take it off one of them"),
@@ -38,6 +38,7 @@ CHECKS = {
     "size-mismatch": ("error", "image and mask differ in size", "fetch the corrected file; do not resize one"),
     "mask-values": ("error", "mask values that do not fit", "see the message: data.source.threshold or mask_values"),
     "annotation": ("error", "annotation that does not fit", "fetch the file again"),
+    "no-boundaries": ("warning", "annotator without Boundaries", "none; contours are scored by the edges of segments"),
     "exif": ("warning", "photo is stored turned (EXIF)", "seglab turns it; many tools do not: store it upright"),
     "mask-exif": ("warning", "mask carries an EXIF rotation, which is not applied", "store the mask upright"),
     "cmyk": ("warning", "image in CMYK or another colour space", "convert it to RGB; colours may differ between tools"),
@@ -113,7 +114,9 @@ class Finding:
     examples: tuple[Example, ...]
 
 
-def finding(check: str, examples: Sequence[Example], *, part: str = "", count: int | None = None) -> Finding:
+def finding(
+    check: str, examples: Sequence[Example], *, part: str = "", count: int | None = None, also: str = ""
+) -> Finding:
     """A finding with the words of its check.
 
     Args:
@@ -121,6 +124,8 @@ def finding(check: str, examples: Sequence[Example], *, part: str = "", count: i
         examples: all cases, in the order to be shown.
         part: see :class:`Finding`.
         count: number of cases where it is not that of the examples.
+        also: what may be done instead, in this data set.
     """
     level, what, remedy = CHECKS[check]
+    remedy = f"{remedy} (or {also})" if also else remedy
     return Finding(check, level, part, len(examples) if count is None else count, what, remedy, tuple(examples[:KEPT]))

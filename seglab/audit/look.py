@@ -101,6 +101,7 @@ class MaskFacts(FileFacts):
         share: share of the pixels that is object; of labels, share that is not ignored.
         annotators: number of annotations in a MATLAB file.
         problems: what does not fit in a MATLAB file.
+        absent: what a MATLAB file lacks and may lack.
     """
 
     refused: str = ""
@@ -110,6 +111,7 @@ class MaskFacts(FileFacts):
     share: float | None = None
     annotators: int = 0
     problems: tuple[str, ...] = field(default=())
+    absent: tuple[str, ...] = field(default=())
 
 
 @dataclass
@@ -127,7 +129,7 @@ def look(entry: Entry, subject: Subject) -> Seen:
     mask = None
     if entry.mask is not None and subject.mask == "mat":
         mask = MaskFacts(bytes=_bytes(entry.mask), format="MAT", style="mat")
-        mask.stored, mask.annotators, mask.problems, mask.error = look_at_mat(entry.mask)
+        mask.stored, mask.annotators, mask.problems, mask.absent, mask.error = look_at_mat(entry.mask)
     elif entry.mask is not None:
         mask = look_at_mask(entry.mask, kind=subject.mask, threshold=subject.threshold, values=subject.values)
     return Seen(entry, image, mask)

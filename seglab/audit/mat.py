@@ -13,11 +13,14 @@ import numpy as np
 
 from seglab.data.mat import FIELDS, read_entries
 
-Answer = tuple[tuple[int, int], int, tuple[str, ...], str]
+Answer = tuple[tuple[int, int], int, tuple[str, ...], tuple[str, ...], str]
 
 
 def look_at_mat(path: Path) -> Answer:
-    """Size (width, height), number of annotators, what does not fit, and why it cannot be read (empty if it can).
+    """Size (width, height), number of annotators, what does not fit, what is absent and not needed, and an error.
+
+    The error is why the file cannot be read, empty if it can. ``Boundaries`` may be absent, see
+    :func:`seglab.data.mat.read_bsds`.
 
     The file may come from anywhere: every error of the reader is an answer, none is raised.
     """
@@ -25,16 +28,16 @@ def look_at_mat(path: Path) -> Answer:
         return _entries(read_entries(path))
     except Exception as error:  # values may be of any kind; whatever cannot be compared is told
         why = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        return (0, 0), 0, (), why
+        return (0, 0), 0, (), (), why
 
 
 def _entries(entries: Sequence[Mapping[str, np.ndarray]]) -> Answer:
-    size, problems = (0, 0), []
+    size, problems, absent = (0, 0), [], []
     for number, parts in enumerate(entries, 1):
         for key in FIELDS:
             part = parts.get(key)
             if part is None:
-                problems.append(f"annotator {number}: no {key}")
+                (absent if key == "Boundaries" else problems).append(f"annotator {number}: no {key}")
                 continue
             if part.ndim != 2 or not part.size:
                 problems.append(f"annotator {number}: {key} has shape {part.shape}")
@@ -51,4 +54,4 @@ def _entries(entries: Sequence[Mapping[str, np.ndarray]]) -> Answer:
                 problems.append(f"annotator {number}: boundaries {low}..{high}")
     if not len(entries):
         problems.append("no annotator")
-    return size, len(entries), tuple(problems), ""
+    return size, len(entries), tuple(problems), tuple(absent), ""

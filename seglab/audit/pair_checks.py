@@ -38,7 +38,8 @@ def pairing(subject: Subject) -> list[Finding]:
         # A listed image without a mask is told once, as that.
         left_out = alone if fault.kind == "absent" and subject.unmasked != "skip" else set()
         cases.setdefault(check, []).extend(e for e in _examples(subject, fault) if e.id not in left_out)
-    return [finding(check, examples) for check, examples in cases.items() if examples]
+    also = {"no-mask": "data.source.unmasked=skip"} if subject.may_skip else {}
+    return [finding(check, examples, also=also.get(check, "")) for check, examples in cases.items() if examples]
 
 
 def _examples(subject: Subject, fault: Fault) -> list[Example]:

@@ -69,6 +69,7 @@ class Subject:
         known_bad: files that others found to be bad.
         faults: what does not match.
         unmasked: ``skip`` where images without a mask are no fault.
+        may_skip: whether the data set has the setting for that.
         root: folder that paths are told from.
         alike: whether images are compared with each other; False for maps.
     """
@@ -83,6 +84,7 @@ class Subject:
     known_bad: list[KnownBad] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     unmasked: str = "error"
+    may_skip: bool = False
     root: Path = Path()
     alike: bool = True
 
@@ -133,6 +135,7 @@ def from_pairs(source: Pairs, *, parts: Sequence[str] = PARTS, root: Path | str 
         known_bad=known_bad(source.about.get("known_bad"), source.name),
         faults=faults,
         unmasked=source.unmasked,
+        may_skip=True,
         root=common_root(source, entries, root),
     )
 

@@ -21,7 +21,7 @@ import numpy as np
 from seglab.data.annotations import Annotations
 from seglab.data.content import check_sizes, hash_files
 from seglab.data.files import SUFFIXES, read_image
-from seglab.data.mat import read_bsds
+from seglab.data.mat import count_annotators, read_bsds
 from seglab.data.pairing import PARTS, Fault, Layout, scan
 from seglab.data.pairs import compare_counts, data_missing
 from seglab.data.region_labels import as_mask
@@ -90,7 +90,8 @@ class Bsds500:
         masks: part -> folder of MATLAB files with the same stems.
         train_parts: parts to train on.
         test_parts: parts to score on; none of the training parts.
-        annotator: ``random`` (masks of all annotators), or a number from 0: the regions of that one.
+        annotator: ``random`` (masks of all annotators), or a number from 0: the training masks are those of that one.
+            The test part is scored against all.
         name: name of the data set in messages.
         about: prose for messages: ``layout``, ``homepage``; ``counts`` of a part is compared with what is found.
 
@@ -126,18 +127,32 @@ class Bsds500:
         """The photos of ``"train"`` or ``"test"``, part after part, sorted by stem.
 
         Raises:
-            ValueError: no such part, folders missing, photos and annotations that do not match.
+            ValueError: no such part, folders missing, photos and annotations that do not match, or a training photo
+                with too few annotators.
         """
         if part not in PARTS:
             raise ValueError(f"part={part!r}: expected 'train' or 'test'")
         if not self.parts[part]:
             raise ValueError(f"data={self.name}: has no {part} part (data.source.{part}_parts=[])")
-        items = [item for one in self.parts[part] for item in self._items_of(one)]
+        annotator = self.annotator if part == "train" else RANDOM
+        items = [item for one in self.parts[part] for item in self._items_of(one, annotator)]
         if twice := sorted(name for name, count in Counter(item.id for item in items).items() if count > 1):
             raise ValueError(f"data={self.name}: {some(twice)} in more than one of {', '.join(self.parts[part])}")
+        if annotator not in (RANDOM, 0):
+            self._check_annotators(items)
         return items
 
-    def _items_of(self, part: str) -> list[AnnotatedPhoto]:
+    def _check_annotators(self, items: Sequence[AnnotatedPhoto]) -> None:
+        """Whether every file has the annotator that is asked for, told once for all of them."""
+        numbers = [count_annotators(item.mask) for item in items]
+        if self.annotator >= (fewest := min(numbers)):
+            few, path = sum(n <= self.annotator for n in numbers), items[numbers.index(fewest)].mask
+            raise ValueError(
+                f"data.source.annotator={self.annotator}: {few} of {len(items)} training photos have no annotator of "
+                f"this number; '{path}' has {fewest}, the fewest: expected 0 to {fewest - 1}, or random"
+            )
+
+    def _items_of(self, part: str, annotator: str | int) -> list[AnnotatedPhoto]:
         layout = Layout(self.images, self.masks, image_types=SUFFIXES, mask_types=(".mat",))
         matches, faults = scan(layout, self.images[part], self.masks[part], None)
         if faults:
@@ -145,7 +160,7 @@ class Bsds500:
         if not matches:
             raise ValueError(f"data={self.name}: no photo in '{self.images[part]}': expected .jpg files")
         compare_counts(self.name, self.about, {part: len(matches)}, matches[0].image)
-        return [AnnotatedPhoto(m.id, m.image, m.mask, self.annotator) for m in matches]
+        return [AnnotatedPhoto(m.id, m.image, m.mask, annotator) for m in matches]
 
     def _error(self, fault: Fault) -> ValueError:
         names, place = some(fault.names), fault.places[0]

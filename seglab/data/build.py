@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+import numpy as np
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab import distributed
-from seglab.config import compose
+from seglab.config import compose, conf_dir
 from seglab.data import cache
 from seglab.data.arrays import ArrayDataset
 from seglab.data.sample import ArraySource
@@ -49,6 +50,7 @@ def training_data(cfg: DictConfig) -> TrainingData:
         ValueError: data missing or broken, or a value outside its range; the message says what to do.
     """
     whole = load_part(cfg.data, cfg.runtime, "train")
+    tell_regions(cfg, whole)
     train_rows, val_rows = hold_out(len(whole), val=cfg.val, seed=cfg.seed)
     clean, val = whole.subset(train_rows), whole.subset(val_rows)
     noise = instantiate(cfg.noise)
@@ -56,6 +58,34 @@ def training_data(cfg: DictConfig) -> TrainingData:
     report = noise.report(clean.ids, flipped, clean)
     log.info("%d training images, %d with exchanged masks; %d held out", len(clean), int(flipped.sum()), len(val))
     return TrainingData(clean.with_noise(flipped), val, report)
+
+
+def tell_regions(cfg: DictConfig, training: ArrayDataset) -> None:
+    """Say in one line that masks have more regions than the network has softmax channels to tell them apart.
+
+    A warning where another choice would do: ``eval=regions`` has more channels than ``eval=texture``, and
+    ``model.channels`` is free. With as many as that, the number of regions is beyond what is meant to be told apart
+    (photos of BSDS500 have up to 200), and it is information.
+
+    Args:
+        cfg: config with ``data`` and, where they apply, ``eval.descriptor`` and ``model.channels``.
+        training: images with their masks.
+    """
+    channels = OmegaConf.select(cfg, "model.channels")
+    if not OmegaConf.select(cfg, "eval.descriptor.softmax") or channels is None:
+        return
+    # One more than the largest label: 255, what is ignored, becomes 0.
+    regions = np.array([(mask + np.uint8(1)).max() for mask in training.masks], dtype=np.int64)
+    over = int((regions > channels).sum())
+    if not over:
+        return
+    most, usual = int(regions.max()), OmegaConf.load(conf_dir() / "eval" / "regions.yaml").channels
+    said = f"data={cfg.data.name}: {over} of {len(regions)} training masks have more regions (up to {most}) than "
+    if channels < usual:
+        remedy = f"eval=regions has {usual} channels and clusters, model.channels and eval.clusters set other numbers"
+        log.warning("%smodel.channels=%d, so that some cannot be told apart; %s", said, channels, remedy)
+    else:
+        log.info("%smodel.channels=%d: a channel has to serve several of them", said, channels)
 
 
 def test_sets(cfg: DictConfig) -> list[str]:

@@ -11,6 +11,7 @@ print(TextureMosaic('Textures', train=2).items('train')[0].read()[0].shape)"``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -56,7 +57,7 @@ class Mosaic:
         """Image uint8 [S,S,3] RGB and regions uint8 [S,S], 0..R-1, R = number of textures.
 
         Raises:
-            ValueError: a photograph cannot be read.
+            ValueError: a photograph cannot be read, or the regions have no room.
         """
         labels = divide(len(self.textures), self.size, *self.key)
         image = np.zeros((self.size, self.size, 3), dtype=np.uint8)
@@ -186,11 +187,15 @@ def divide(count: int, size: int, *key: int | str) -> np.ndarray:
 
     Returns:
         uint8 [size,size], 0..count-1; each region has a quarter of its fair share, unless many draws brought none such.
+
+    Raises:
+        ValueError: so many regions that no draw had room for all of them.
     """
     best, least = None, -1
+    fine = max(1, math.isqrt(count) // 2)  # many regions need finer fields, or most of them appear nowhere
     for attempt in range(TRIES):
         dice = Dice(*key, "division", attempt)
-        width = size // dice.between(4, 6) | 1
+        width = max(3, size // (dice.between(4, 6) * fine)) | 1
         fields = np.stack([smooth(dice, size, width) for _ in range(count)])
         labels = fields.argmax(axis=0).astype(np.uint8)
         smallest = int(np.bincount(labels.ravel(), minlength=count).min())
@@ -199,6 +204,11 @@ def divide(count: int, size: int, *key: int | str) -> np.ndarray:
         if least * 4 * count >= size * size:
             break
     assert best is not None
+    if not least:
+        raise ValueError(
+            f"data.source.regions: {count} regions have no room in data.source.size={size}: none of {TRIES} divisions "
+            "has all of them; expected fewer regions or a larger side"
+        )
     return best
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from seglab.data.annotations import Annotations
 from seglab.data.pairing import PARTS
 from seglab.data.pairs import DataMissing
 from seglab.words import some
@@ -53,11 +54,25 @@ class JoinedItem:
         return self.item.fingerprint()
 
 
+@dataclass(frozen=True)
+class JoinedAnnotated(JoinedItem):
+    """An item of a set that several people segmented; whoever asks an item for them sees by this what it has."""
+
+    def annotations(self) -> Annotations:
+        """All segmentations at original size, as the set gives them.
+
+        Raises:
+            ValueError: the file cannot be read.
+        """
+        return self.item.annotations()
+
+
 class Joined:
     """Parts of several data sets, one after the other, as a training part; there is no test part.
 
     Args:
-        sets: name of a data set in ``conf/data`` -> its part: ``train``, ``test``, or ``all`` (both).
+        sets: name of a data set in ``conf/data`` -> its part: ``train``, ``test``, or ``all`` (both); null leaves it
+            out.
         data_root: ``runtime.data_root`` of the sets.
         name: name of the joined set in messages.
 
@@ -65,13 +80,14 @@ class Joined:
         ValueError: no sets, or a part that is none.
     """
 
-    def __init__(self, sets: Mapping[str, str], *, data_root: str | Path, name: str = "joined") -> None:
-        if not isinstance(sets, Mapping) or not sets:
+    def __init__(self, sets: Mapping[str, str | None], *, data_root: str | Path, name: str = "joined") -> None:
+        if not isinstance(sets, Mapping) or all(part is None for part in sets.values()):
             raise ValueError(f"data.source.sets={sets}: expected name: part, e.g. {{msra_b: train, ecssd: test}}")
         for one, part in sets.items():
-            if part not in (*PARTS, WHOLE):
-                raise ValueError(f"data.source.sets.{one}={part}: expected train, test or all")
-        self.sets, self.data_root, self.name = dict(sets), data_root, name
+            if part not in (*PARTS, WHOLE, None):
+                raise ValueError(f"data.source.sets.{one}={part}: expected train, test or all; null leaves it out")
+        self.sets = {one: part for one, part in sets.items() if part is not None}
+        self.data_root, self.name = data_root, name
 
     def items(self, part: str) -> list[JoinedItem]:
         """The items of all sets, in the order of the sets.
@@ -93,7 +109,7 @@ class Joined:
             except DataMissing as error:
                 missing.append(f"data={self.name} joins {name}: {error}")
                 continue
-            items += [JoinedItem(f"{name}_{item.id}", item) for item in found]
+            items += [_named(f"{name}_{item.id}", item) for item in found]
         if missing:
             raise DataMissing("\n".join(missing))
         if twice := sorted(name for name, count in Counter(item.id for item in items).items() if count > 1):
@@ -115,3 +131,7 @@ class Joined:
         with open_dict(cfg):
             cfg.runtime.data_root = str(self.data_root)
         return instantiate(cfg.data.source)
+
+
+def _named(name: str, item: Any) -> JoinedItem:
+    return (JoinedAnnotated if hasattr(item, "annotations") else JoinedItem)(name, item)

@@ -40,7 +40,8 @@ _PACKED = 15
 def read_bsds(path: Path | str) -> Annotations:
     """All segmentations in a file, each with its regions numbered 0..N-1; labels in the file may have gaps.
 
-    Boundaries are None where an annotator has none.
+    Where an annotator has no ``Boundaries``, they are those between its segments
+    (:func:`seglab.metrics.boundaries.truth_boundaries`); where none of them has any, they are None.
 
     Raises:
         ValueError: no such file, no MATLAB file, a damaged or hostile one, no annotator, one without a segmentation,
@@ -63,8 +64,28 @@ def read_bsds(path: Path | str) -> Annotations:
             f"annotations '{path}' cannot be used: {error}; expected a MATLAB file of BSDS500 with the cell array "
             "groundTruth, whose entries have Segmentation (labels from 1) and Boundaries (0, 1) of the photo's size"
         ) from error
-    boundaries = None if any(one is None for one in drawn) else np.stack(drawn)
-    return Annotations(np.stack(segments), boundaries)
+    if all(one is None for one in drawn):
+        return Annotations(np.stack(segments), None)
+    if any(one is None for one in drawn):
+        from seglab.metrics.boundaries import truth_boundaries
+
+        drawn = [truth_boundaries(s[None])[0] if d is None else d for s, d in zip(segments, drawn, strict=True)]
+    return Annotations(np.stack(segments), np.stack(drawn))
+
+
+def count_annotators(path: Path) -> int:
+    """Number of annotators in a file.
+
+    Raises:
+        ValueError: there is none, or the file cannot be read.
+    """
+    try:
+        count = read_cells(path, "groundTruth")[1].size
+        if not count:
+            raise ValueError("groundTruth has no annotator")
+    except ValueError as error:
+        raise ValueError(f"annotations '{path}' cannot be used: {error}; expected a MATLAB file of BSDS500") from error
+    return count
 
 
 def read_entries(path: Path) -> list[dict[str, np.ndarray]]:

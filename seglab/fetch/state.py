@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -111,6 +112,7 @@ class State:
             ValueError: another process works there, or nothing can be written.
         """
         path = self.root / FOLDER / "lock"
+        busy = f"runtime.data_root={self.root}: another seglab.prepare is at work there"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below
@@ -120,7 +122,22 @@ class State:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise ValueError(f"runtime.data_root={self.root}: another seglab.prepare is at work there") from error
+                raise ValueError(busy) from error
+            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise ValueError(busy)  # it has just tidied up: this file is no longer the lock
             for leftover in self.root.glob(f"{WORK}*"):
                 shutil.rmtree(leftover, ignore_errors=True)
-            yield
+            try:
+                yield
+            finally:
+                self._tidy(path)
+
+    def _tidy(self, lock: Path) -> None:
+        """Remove the folder of records and downloads where it holds nothing but the lock, which is held."""
+        for folder in (self.downloads, self.downloads.parent):
+            with contextlib.suppress(OSError):  # not there, or not empty: the half of a download is kept
+                folder.rmdir()
+        if {path.name for path in lock.parent.iterdir()} == {lock.name}:
+            lock.unlink()
+            with contextlib.suppress(OSError):  # another process has just come, and is refused or has its own lock
+                lock.parent.rmdir()

@@ -26,9 +26,15 @@ class SaliencyMetrics(ImageRows):
     Args:
         protocol: thresholds, normalisation and the rest.
         weighted: False leaves out ``fbeta_weighted``, which takes most of the time.
+
+    Raises:
+        ValueError: the protocol is one of another task.
     """
 
     def __init__(self, protocol: Protocol, *, weighted: bool = True) -> None:
+        if not isinstance(protocol, Protocol):
+            name = getattr(protocol, "name", protocol)
+            raise ValueError(f"eval/protocol={name}: not one of saliency: expected cas, pysodmetrics, sal_eval_toolbox")
         super().__init__(names=[n for n in IMAGE_METRICS if weighted or n != "fbeta_weighted"], dtype=torch.float64)
         self.protocol = protocol
         self.weighted = weighted

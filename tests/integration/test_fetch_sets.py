@@ -112,6 +112,20 @@ def test_only_what_is_missing_is_fetched(site: Site, tmp_path: Path) -> None:
     assert (tmp_path / "D/img/2.jpg").read_text() == "T/img/2.jpg"
 
 
+def test_a_failure_leaves_no_folder_of_its_own(site: Site, tmp_path: Path) -> None:
+    toy = recipe(site)
+    site.status["/tr.zip"] = 404
+    for _ in range(2):
+        with pytest.raises(ValueError, match="HTTP 404"):
+            get(toy, tmp_path, patience=QUICK)
+        assert left(tmp_path) == []
+    (tmp_path / ".seglab/downloads/toy").mkdir(parents=True)
+    (tmp_path / ".seglab/downloads/toy/half.part").write_text("kept")
+    with pytest.raises(ValueError, match="HTTP 404"):
+        get(toy, tmp_path, patience=QUICK)
+    assert left(tmp_path / ".seglab/downloads/toy") == ["half.part"]
+
+
 def test_a_count_that_differs_from_the_recipe_is_told_once_and_does_not_repeat(
     site: Site, tmp_path: Path, caplog
 ) -> None:

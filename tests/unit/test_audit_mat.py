@@ -10,6 +10,7 @@ from PIL import Image
 
 from seglab.audit.audit import audit
 from seglab.audit.subject import Entry, Subject
+from seglab.data.mat import read_bsds
 
 SIZE = (96, 72)
 
@@ -23,7 +24,7 @@ def ids(report, check) -> set[str]:
     return {example.id for finding in report.of(check) for example in finding.examples}
 
 
-def mat(path, *, size=SIZE, low=1, people=2, boundaries=1):
+def mat(path, *, size=SIZE, low=1, people=2, boundaries=1, without=()):
     from scipy.io import savemat
 
     cells = np.empty((1, people), dtype=object)
@@ -33,6 +34,8 @@ def mat(path, *, size=SIZE, low=1, people=2, boundaries=1):
             "Segmentation": np.full(shape, low, np.uint16),
             "Boundaries": np.full(shape, boundaries, np.uint8),
         }
+        for key in without if i == people - 1 else ():
+            del cells[0, i][key]
     savemat(path, {"groundTruth": cells}, do_compression=True)
 
 
@@ -77,3 +80,18 @@ def test_annotations_of_several_people(tmp_path):
     details = {e.id: e.detail for e in report.of("unreadable")[0].examples}
     assert "unpacks to more than" in details["bomb.mat"]
     assert "deep" in details["deep.mat"]
+
+
+def test_what_an_annotator_lacks(tmp_path):
+    entries = []
+    for name, without in (("good", ()), ("edges", ("Boundaries",)), ("segments", ("Segmentation",))):
+        picture(tmp_path / f"{name}.jpg", len(entries))
+        mat(tmp_path / f"{name}.mat", without=without)
+        entries.append(Entry("train", name, tmp_path / f"{name}.jpg", tmp_path / f"{name}.mat"))
+    report = audit(Subject("x", entries, mask="mat", root=tmp_path), progress=False)
+    assert {f.check: [e.detail for e in f.examples] for f in report.errors} == {
+        "annotation": ["annotator 2: no Segmentation"]
+    }
+    (told,) = report.of("no-boundaries")
+    assert (told.level, [e.id for e in told.examples]) == ("warning", ["edges.mat"])
+    assert read_bsds(tmp_path / "edges.mat").boundaries_AHW.shape == (2, 72, 96)  # the reader allows it

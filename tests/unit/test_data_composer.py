@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from seglab.data import cache
 from seglab.data.composer import TextureMosaic, cut, divide
 from seglab.data.joined import Joined
 from seglab.data.pairs import DataMissing
@@ -93,6 +95,19 @@ def test_boundaries_are_smooth():
     assert 100 < edges < 1200  # noise would have 16000
 
 
+def test_many_regions_all_have_a_place():
+    for count, size in ((20, 128), (50, 128), (120, 96)):
+        labels = divide(count, size, "many")
+        shares = np.bincount(labels.ravel(), minlength=count) / labels.size * count
+        assert len(shares) == count
+        assert shares.min() >= 0.25, (count, shares.min())
+
+
+def test_regions_that_have_no_room_are_told():
+    with pytest.raises(ValueError, match=r"regions: 200 regions have no room in data\.source\.size=16"):
+        divide(200, 16, "many")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -157,3 +172,21 @@ def test_joined_sets_keep_their_parts_and_names(tmp_path):
         Joined({"ecssd": "half"}, data_root=tmp_path)
     with pytest.raises(ValueError, match="nosuch"):
         Joined({"nosuch": "train"}, data_root=tmp_path).items("train")
+
+
+def test_a_joined_set_may_be_left_out(tmp_path):
+    assert Joined({"duts": None, "ecssd": "test"}, data_root=tmp_path).sets == {"ecssd": "test"}
+    with pytest.raises(ValueError, match=r"sets=\{'duts': None\}: expected name: part"):
+        Joined({"duts": None}, data_root=tmp_path)
+
+
+def test_joined_items_keep_what_several_people_drew(tmp_path):
+    from seglab.data.standin import write_standins
+
+    write_standins(["duts", "bsds500"], tmp_path, train=2, test=1)
+    items = Joined({"duts": "train", "bsds500": "train"}, data_root=tmp_path).items("train")
+    items = pickle.loads(pickle.dumps(items))
+    assert [hasattr(item, "annotations") for item in items] == [False, False, True, True]
+    data = cache.load(items, size=32)
+    assert [len(data.annotations(i, original=True).segments_AHW) for i in range(4)] == [1, 1, 3, 3]
+    assert items[2].annotations().boundaries_AHW.any()
