@@ -58,10 +58,13 @@ def predict(cfg: DictConfig) -> Path:
     photos = find_photos(wanted, recursive=cfg.recursive) if wanted else []
     name = name_of(cfg)
     folder = Path(cfg.output).expanduser() if cfg.output else Path(cfg.runtime.outputs) / "predictions" / name
-    task = task_of(cfg)
+    offered = KINDS_OF.get(task := task_of(cfg), tuple(KINDS))
     if task == "regions":
         check_regions(cfg)
-    output = Output(folder, [kind for kind in KINDS_OF.get(task, KINDS) if cfg.what[kind]])
+    kinds = [kind for kind in offered if cfg.what[kind]]
+    if not kinds and not cfg.export:
+        raise ValueError(f"what: {', '.join(offered[:-1])} and {offered[-1]} are all false; expected one of them true")
+    output = Output(folder, kinds)
     output.check_apart(photos, wanted, recursive=cfg.recursive)
     maps = load_maps(cfg)
     threshold = cfg.threshold if cfg.threshold is not None else 0.5 if maps.threshold is None else maps.threshold
@@ -128,8 +131,6 @@ def check(cfg: DictConfig) -> None:
         raise ValueError(f"export={cfg.export}: run={cfg.run} is an exported file already; expected a run")
     if not _entries(cfg.input) and not cfg.export:
         raise ValueError("input is missing: python -m seglab.predict run=... input=<image, folder or pattern>")
-    if not any(cfg.what.values()) and not cfg.export:
-        raise ValueError("what: maps, masks, labels and overlays are all false; expected one of them true")
 
 
 def check_regions(cfg: DictConfig) -> None:
@@ -142,7 +143,6 @@ def check_regions(cfg: DictConfig) -> None:
     _expect(not cfg.flip, "flip", cfg.flip, f"false: {why} mean")
     _expect(cfg.threshold is None, "threshold", cfg.threshold, f"null: {why} threshold")
     _expect(cfg.export is None, "export", cfg.export, f"null: {why} read-out that could be exported, it clusters")
-    _expect(cfg.what.labels or cfg.what.overlays, "what", "neither labels nor overlays", "one of them true")
 
 
 def _expect(fits: bool, key: str, value: Any, expected: str) -> None:
