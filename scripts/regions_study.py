@@ -212,6 +212,25 @@ def draw(data: str) -> Path:
     return save_grid(columns, path, titles=[dataset.ids[i] for i in rows])
 
 
+def count(data: str, loss: str) -> str:
+    """Regions that the first seed's network gives 25 test images, and channels that lead on 2 % of the pixels."""
+    import torch
+
+    from seglab.evaluate import trained_evaluator
+    from seglab.forward import forward
+
+    cfg, dataset = config(data, loss, 0), test_images(data)
+    evaluator = trained_evaluator(Run.for_config(cfg), cfg, torch.device("cpu"))
+    evaluator.model.eval()
+    with torch.inference_mode():
+        batch = dataset.__getitems__(range(0, len(dataset), max(1, len(dataset) // 25)))
+        logits, moved = forward(evaluator.model, batch, runtime=cfg.runtime, device=torch.device("cpu"))
+        regions = [len(labels.unique()) for labels in evaluator.post(logits, moved["image"]).labels_BTHW[:, 0]]
+    leads = torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).float().mean((1, 2))
+    channels = (leads > 0.02).sum(1).tolist()
+    return f"| {loss} | {statistics.median(regions):g} | {statistics.median(channels):g} of {logits.shape[1]} |"
+
+
 def main() -> None:
     """Train what is not trained, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -224,6 +243,8 @@ def main() -> None:
             sys.stderr.write(f"{done}/{len(jobs)} {folder}\n")
     for data in arguments.sets:
         sys.stdout.write(f"\n### {data}\n\n{table(data)}\n\n{draw(data)}\n")
+        counts = "\n".join(count(data, loss) for loss in losses_of(data))
+        sys.stdout.write(f"\n| loss | regions, median | leading channels, median |\n|---|---:|---:|\n{counts}\n")
         sys.stdout.flush()
 
 
