@@ -209,7 +209,7 @@ def _one_of(*offered: str | bool) -> tuple[Callable[[Any], bool], str]:
 
 ABSENT = object()
 NEVER_NULL = frozenset(
-    {"seed", "batch_size", "accumulate", "val", "schedule.epochs", "data.size", "noise.rate", "runtime.outputs"}
+    {"seed", "batch_size", "accumulate", "val", "data.size", "noise.rate", "runtime.outputs"}
 )
 """Keys for which null says nothing."""
 RULES = {
@@ -219,6 +219,7 @@ RULES = {
     "val": _number(lambda v: 0 <= v < 1, "a share of the training images, 0 <= val < 1"),
     "schedule.epochs": _whole(0),
     "schedule.power": _number(lambda v: v > 0, "a number above 0"),
+    "negatives.share": _number(lambda v: 0 < v < 1, "a share of every batch, 0 < share < 1"),
     "noise.rate": _number(lambda v: 0 <= v <= 1, "a share of the training masks, 0 <= rate <= 1"),
     "count": _whole(1),
     "render": _one_of(True, False),

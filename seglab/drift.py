@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 SHOWN = 20
 
 
-def context(cfg: DictConfig, dataset: ArrayDataset, device: torch.device) -> dict[str, Any]:
+def context(
+    cfg: DictConfig, dataset: ArrayDataset, device: torch.device, *, negatives: ArrayDataset | None = None
+) -> dict[str, Any]:
     """What the weights of a run depend on, as plain types.
 
     Returns:
@@ -39,8 +41,11 @@ def context(cfg: DictConfig, dataset: ArrayDataset, device: torch.device) -> dic
     settings = _flat(resolved(cfg)) | {f"runtime.{key}": cfg.runtime[key] for key in ARITHMETIC}
     if settings.get("init.run"):
         settings["init.run"] = Path(settings["init.run"]).name  # as in the identity
+    images = {"training images and masks": dataset.fingerprint()}
+    if negatives is not None:
+        images["negative images"] = negatives.fingerprint()
     return {
-        "settings": settings | {"training images and masks": dataset.fingerprint()},
+        "settings": settings | images,
         "machine": {
             "seglab": __version__,
             "torch": str(torch.__version__),

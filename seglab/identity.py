@@ -19,6 +19,9 @@ SCHEMA = 1
 NOT_IDENTITY = frozenset({"hydra", "runtime", "eval", "tracker", "launch", "name", "count", "typed"})
 """Top-level keys that do not change the trained weights."""
 
+OPTIONAL = ("augment", "negatives")
+"""Groups whose option ``none`` is empty: a run without them is the one it was before there were such groups."""
+
 ARITHMETIC = ("precision", "sync_batchnorm")
 """Keys of ``runtime`` that do."""
 
@@ -48,7 +51,8 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     for key in NOT_IDENTITY - {"runtime", "eval"}:  # the model asks the task how many channels it needs
         masked.pop(key, None)
     content = OmegaConf.to_container(masked, resolve=True)
-    return _canonical({key: value for key, value in content.items() if key not in NOT_IDENTITY})
+    unused = [key for key in OPTIONAL if not content.get(key)]
+    return _canonical({key: value for key, value in content.items() if key not in (*NOT_IDENTITY, *unused)})
 
 
 def _canonical(value: Any) -> Any:

@@ -50,7 +50,7 @@ def preview(cfg: DictConfig) -> Path:
     flipped = data.train.flipped
     clean = data.train.with_noise(flipped)  # exchanged twice is as it was
     columns = {"image": [np.moveaxis(data.train[i]["image"].numpy(), 0, -1) for i in rows]}
-    if data.train.for_epoch(0, seed=cfg.seed) is not data.train and not flipped.any():
+    if data.train.several and not flipped.any():
         columns |= annotators(data.train, rows)
         log.info("several people drew each image; training draws one of them for every image and epoch")
     else:

@@ -2,7 +2,7 @@
 
 ``outputs/runs/<data>-<model>-<loss>[-q<noise>]-s<seed>-<ten signs of the identity>/`` holds ``config.yaml``,
 ``env.json``, ``log.jsonl``, ``train.log``, ``noise.json``, ``post.json``, ``last.pt``, ``model.safetensors``,
-``eval/``, ``samples/`` and, written last, ``DONE`` or ``FAILED``.
+``eval/``, ``samples/``, ``snapshots/`` where the schedule keeps some, and, written last, ``DONE`` or ``FAILED``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from seglab.atomic import write_atomic
+from seglab.data.names import file_name
 from seglab.identity import identity
 from seglab.lock import hold
 
@@ -90,7 +91,8 @@ class Run:
         """Forget what was trained, so that the run starts over."""
         for name in ("last.pt", "last.pt.damaged", "previous.pt", "log.jsonl", "model.safetensors", "post.json"):
             (self.path / name).unlink(missing_ok=True)
-        shutil.rmtree(self.path / "samples", ignore_errors=True)
+        for name in ("samples", "snapshots"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def mark(self, name: str, text: str) -> None:
         """Write ``DONE`` or ``FAILED``."""
@@ -120,4 +122,4 @@ class Run:
 def result_stem(cfg: DictConfig, name: str) -> str:
     """Path below the run folder, without suffix, of the numbers of one test set."""
     resolution = "" if cfg.eval.resolution == "network" else f"-{cfg.eval.resolution}"
-    return f"eval/{name}-{cfg.eval.protocol.name}{resolution}"
+    return f"eval/{file_name(name)}-{cfg.eval.protocol.name}{resolution}"

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, ListConfig
 from seglab.words import nearest
 
 ALLOWED_MODULES = (
-    *(f"seglab.{room}." for room in ("data", "losses", "metrics", "models", "post", "schedule", "trackers")),
+    *(f"seglab.{room}." for room in ("data", "losses", "metrics", "models", "phases", "post", "schedule", "trackers")),
     "torch.nn.",
     "torch.optim.",
     "torchvision.models.",

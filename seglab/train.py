@@ -114,7 +114,9 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     from seglab.trainer import Trainer
 
     started = time.perf_counter()
-    read_out(cfg)  # a mistake in it is said before the data are read
+    # A mistake in these is said before the data are read.
+    read_out(cfg)
+    schedule, loss = instantiate(cfg.schedule), instantiate(cfg.loss)
     data = audited_data(cfg)
     model = build_model(cfg, device)
     check_inputs(cfg, model, data.train)
@@ -127,7 +129,7 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
 
     def validate(epoch: int) -> dict[str, float]:
         done = epoch + 1
-        if not len(data.val) or (done % cfg.eval.every and done < cfg.schedule.epochs):
+        if not len(data.val) or (done % cfg.eval.every and done < schedule.epochs):
             return {}
         evaluator.fit(data.val)
         values = evaluator.score(data.val, "validation").compute()
@@ -144,8 +146,9 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
         cfg,
         run=run,
         model=model,
-        loss=instantiate(cfg.loss).to(device),
+        loss=loss.to(device),
         dataset=data.train,
+        negatives=data.negatives,
         device=device,
         tracker=tracker,
         validate=validate,

@@ -22,20 +22,20 @@ from tqdm import tqdm
 from seglab import checkpoint, distributed, drift
 from seglab.cli import Stopped
 from seglab.data.arrays import ArrayDataset
-from seglab.data.loader import EpochBatches, make_loader
+from seglab.data.loader import make_loader
+from seglab.data.negatives import WithNegatives
 from seglab.data.rng import key_of
 from seglab.data.sample import Batch
+from seglab.finite import NumberWatch
 from seglab.forward import DTYPES, drawing_alike, forward
 from seglab.journal import Journal
 from seglab.run import Run
 from seglab.signals import StopRequest
+from seglab.stages import Stages
 from seglab.targets import instantiate
 from seglab.trackers import Tracker
 
 log = logging.getLogger(__name__)
-
-MAX_SKIPPED = 20
-"""fp16 steps in a row that may overflow before the run is given up."""
 
 
 class Trainer:
@@ -45,8 +45,9 @@ class Trainer:
         cfg: finalised config of ``seglab.train``.
         run: the run folder, locked by the caller.
         model: network on its device.
-        loss: returns named terms; their sum is minimised.
+        loss: returns named terms; their sum is minimised. One whose ``reads_masks`` is False gets batches without.
         dataset: training images with the masks the loss may see.
+        negatives: images without the object, for a loss that uses them.
         device: where to compute.
         tracker: receives the numbers of every epoch.
         validate: called as ``validate(epoch)`` at the end of an epoch; its numbers join the epoch's row.
@@ -63,36 +64,33 @@ class Trainer:
         model: nn.Module,
         loss: nn.Module,
         dataset: ArrayDataset,
+        negatives: ArrayDataset | None = None,
         device: torch.device,
         tracker: Tracker,
         validate: Callable[[int], dict[str, float]],
     ) -> None:
-        self.cfg, self.run, self.loss, self.dataset, self.device = cfg, run, loss, dataset, device
+        self.cfg, self.run, self.loss, self.device = cfg, run, loss, device
+        self.dataset = dataset if negatives is None else WithNegatives(dataset, negatives)
         self.tracker, self.validate = tracker, validate
         self.schedule = instantiate(cfg.schedule)
+        unlike = 0 if negatives is None else len(negatives)
+        self.stages = Stages(cfg, schedule=self.schedule, loss=loss, images=len(dataset), negatives=unlike)
         self.model = model
         self.network = distributed.wrap(model, device, sync_batchnorm=cfg.runtime.sync_batchnorm)
         if cfg.runtime.compile:
             self.network = torch.compile(self.network)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = instantiate(cfg.optim)(self.parameters)
+        self.make_optimizer = instantiate(cfg.optim)
+        self.optimizer = self.make_optimizer(self.parameters)
         self.dtype = DTYPES[cfg.runtime.precision]
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
-        self.batches = EpochBatches(
-            len(dataset),
-            batch_size=cfg.batch_size,
-            seed=cfg.seed,
-            rank=distributed.rank(),
-            world=distributed.world(),
-            accumulate=cfg.accumulate,
-        )
-        pieces = cfg.accumulate * distributed.world()
+        pieces = cfg.accumulate * (1 if getattr(loss, "joins_processes", False) else distributed.world())
         if pieces > 1 and getattr(loss, "batch_coupled", False):
             log.warning("this loss couples the images of a batch; it sees batch_size / %d of them at a time", pieces)
         self.epoch = self.step = 0
         self.sums: dict[str, float] = {}
-        self.overflows = self.skipped = 0  # fp16 steps left out: in a row, and in this epoch
-        self.context = drift.context(cfg, dataset, device)
+        self.watch = NumberWatch(fp16=self.scaler.is_enabled())
+        self.context = drift.context(cfg, dataset, device, negatives=negatives)
         self.journal = Journal(run.path / "log.jsonl")
         self.stop = StopRequest()
         self.saved_at = time.monotonic()
@@ -108,7 +106,7 @@ class Trainer:
         with self.stop:
             while self.epoch < self.schedule.epochs:
                 row = self.run_epoch()
-                self.epoch, self.step, self.sums, self.skipped = self.epoch + 1, 0, {}, 0
+                self.epoch, self.step, self.sums, self.watch.skipped = self.epoch + 1, 0, {}, 0
                 row.update(self.validate(row["epoch"]))
                 self.record(row)
                 self.save()
@@ -117,18 +115,22 @@ class Trainer:
     def run_epoch(self) -> dict[str, Any]:
         """One pass over the training images; returns the epoch's row for the log."""
         self.network.train()
+        self.stages.set(self.epoch)
+        if self.step == 0 and self.schedule.fresh(self.epoch):
+            self.optimizer = self.make_optimizer(self.parameters)
+        batches_of_epoch = self.stages.batches(self.epoch)
         lr = self.cfg.optim.lr * self.schedule.lr_factor(self.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         first, started = self.step, time.perf_counter()
         loader = make_loader(
             self.dataset.for_epoch(self.epoch, seed=self.cfg.seed),
-            self.batches.batches(self.epoch, start_step=first),
+            batches_of_epoch.batches(self.epoch, start_step=first),
             workers=self.cfg.runtime.workers,
             pin_memory=self.device.type == "cuda",
         )
         bar = tqdm(
-            total=self.batches.steps,
+            total=batches_of_epoch.steps,
             initial=first,
             desc=f"epoch {self.epoch + 1}/{self.schedule.epochs}",
             unit="step",
@@ -142,9 +144,10 @@ class Trainer:
                     # Not finite is only an fp16 step that overflowed and was left out.
                     self.sums[name] = self.sums.get(name, 0.0) + (value if math.isfinite(value) else 0.0)
                 self.step += 1
+                self.keep_snapshot()
                 bar.set_postfix({k: f"{v:.4f}" for k, v in terms.items()}, refresh=False)
                 bar.update()
-                if self.step < self.batches.steps:
+                if self.step < batches_of_epoch.steps:
                     self.stop_if_asked()
                     self.save_if_due()
         seconds = time.perf_counter() - started
@@ -152,8 +155,9 @@ class Trainer:
         return {
             "epoch": self.epoch,
             "lr": lr,
+            **{f"set_{name}": value for name, value in self.schedule.settings(self.epoch).items()},
             **{k: v / self.step for k, v in self.mean_over_processes().items()},
-            **({"skipped_steps": self.skipped} if self.scaler.is_enabled() else {}),
+            **({"skipped_steps": self.watch.skipped} if self.scaler.is_enabled() else {}),
             "seconds": round(seconds, 3),
             "images_per_second": round(images / seconds, 2),
             "peak_memory_mib": self.peak_memory(),
@@ -167,6 +171,8 @@ class Trainer:
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
             with nullcontext() if last or distributed.world() == 1 else self.network.no_sync():
+                if not getattr(self.loss, "reads_masks", True):
+                    batch = {key: value for key, value in batch.items() if key != "mask"}
                 logits, moved = forward(self.network, batch, runtime=self.cfg.runtime, device=self.device)
                 with drawing_alike(key_of(self.cfg.seed, self.epoch, self.step, "loss"), self.device):
                     terms = self.loss(logits, moved)
@@ -178,35 +184,11 @@ class Trainer:
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         # The one moment of a step in which the host waits: a bad number must be seen before the weights change.
         values = dict(zip([*sums, "grad_norm"], torch.stack([*sums.values(), norm]).tolist(), strict=True))
-        self.check_finite(values, batches)
+        ids = [name for batch in batches for name in batch["id"]]
+        self.watch.check(values, epoch=self.epoch, step=self.step, ids=ids, last=self.run.path / "last.pt")
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return values
-
-    def check_finite(self, values: dict[str, float], batches: list[Batch]) -> None:
-        """Stop before the step where the loss or its gradient is not finite; the saved state stays as it is.
-
-        Raises:
-            ValueError: naming epoch, step, values, image ids and the last good checkpoint.
-        """
-        finite = {k: math.isfinite(v) for k, v in values.items()}
-        if all(finite.values()):
-            self.overflows = 0
-            return
-        row = ""
-        if self.scaler.is_enabled() and all(v for k, v in finite.items() if k != "grad_norm"):
-            self.overflows, self.skipped = self.overflows + 1, self.skipped + 1
-            if self.overflows <= MAX_SKIPPED:
-                return  # the scaler leaves this step out and lowers its scale
-            row = f", the last of {self.overflows} fp16 steps in a row that overflowed"
-        shown = ", ".join(f"{k}={v:g}" for k, v in values.items())
-        ids = ", ".join(i for batch in batches for i in batch["id"])
-        last = self.run.path / "last.pt"
-        kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint was written yet"
-        raise ValueError(
-            f"loss or gradient not finite in epoch {self.epoch + 1}, step {self.step + 1} ({shown}){row}; stopped "
-            f"before the step, {kept}. Images of this step: {ids}. Try a smaller optim.lr or runtime.precision=fp32"
-        )
 
     def record(self, row: dict[str, Any]) -> None:
         """Write an epoch's row to ``log.jsonl``, the text log and the tracker."""
@@ -239,7 +221,7 @@ class Trainer:
             "epoch": self.epoch,
             "step": self.step,
             "sums": dict(self.sums),
-            "skipped": [self.overflows, self.skipped],
+            "skipped": [self.watch.overflows, self.watch.skipped],
             "context": self.context,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -262,10 +244,18 @@ class Trainer:
             if self.scaler.is_enabled():
                 self.scaler.load_state_dict(state["scaler"])
             self.epoch, self.step, self.sums = state["epoch"], state["step"], dict(state["sums"])
-            self.overflows, self.skipped = state.get("skipped", (0, 0))
+            self.watch.overflows, self.watch.skipped = state.get("skipped", (0, 0))
             log.info("going on from epoch %d, step %d", self.epoch + 1, self.step + 1)
         if distributed.is_main():
             self.journal.forget_from(self.epoch)
+
+    def keep_snapshot(self) -> None:
+        """Write the weights to ``snapshots/`` after a step that the schedule names."""
+        number = self.stages.number(self.epoch, self.step)
+        if number in self.stages.kept and distributed.is_main():
+            path = self.run.path / "snapshots" / f"{number:07d}.safetensors"
+            path.parent.mkdir(exist_ok=True)
+            checkpoint.save_weights(path, self.model.state_dict())
 
     def save_if_due(self) -> None:
         """A checkpoint inside a long epoch."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from torch.utils.data import Dataset
 from seglab.data.annotations import IGNORED, Annotations
 from seglab.data.rng import integers
 from seglab.data.sample import IGNORE, Batch, Item, Sample
+
+Augment = Callable[[Batch, np.ndarray], Batch]
+"""What changes a batch by one 64-bit key an image, see :mod:`seglab.data.augment`."""
 
 
 class ArrayDataset(Dataset):
@@ -54,6 +57,8 @@ class ArrayDataset(Dataset):
         self._ids, self._items = list(ids), items
         self._rows = np.arange(len(images))
         self._flipped: np.ndarray | None = None
+        self._augment: Augment | None = None
+        self._keys: np.ndarray | None = None  # what the augmentation of each image is drawn by
 
     def __len__(self) -> int:
         """Number of images."""
@@ -83,16 +88,29 @@ class ArrayDataset(Dataset):
         return f"{self._content}-{chosen:08x}"
 
     def for_epoch(self, epoch: int, *, seed: int) -> ArrayDataset:
-        """The same images, each with the mask of one of the people who drew it, chosen by seed and epoch.
+        """The same images, each with the mask of one of the people who drew it, and augmented, by seed and epoch.
 
-        Without it, and where there is one mask an image, the first is fetched.
+        Without it the first mask is fetched, and nothing is augmented.
         """
-        if (self._counts == 1).all():
+        if not self.several and self._augment is None:
             return self
         view = self._view(np.arange(len(self)))
-        draws = integers(len(self._counts), seed, "annotator", epoch)
-        view._drawn = (draws % self._counts.astype(np.uint64)).astype(np.int64)
+        if self.several:
+            draws = integers(len(self._counts), seed, "annotator", epoch)
+            view._drawn = (draws % self._counts.astype(np.uint64)).astype(np.int64)
+        view._keys = integers(len(self), seed, "augment", epoch)
         return view
+
+    def augmented(self, augment: Augment | None) -> ArrayDataset:
+        """A view whose batches go through an augmentation, other draws in every epoch (:meth:`for_epoch`)."""
+        view = self._view(np.arange(len(self)))
+        view._augment = augment
+        return view
+
+    @property
+    def several(self) -> bool:
+        """Whether several people drew some of the images."""
+        return bool((self._counts > 1).any())
 
     def mask(self, index: int) -> np.ndarray:
         """Mask of one image as it is fetched, noise included: uint8 [S,S]."""
@@ -120,13 +138,14 @@ class ArrayDataset(Dataset):
         if self._flipped is not None and self._flipped[index].any():
             change = torch.from_numpy(self._flipped[index])[:, None, None] & (mask != IGNORE)
             mask = torch.where(change, 1 - mask, mask)
-        return Batch(
+        batch = Batch(
             image=torch.from_numpy(np.take(self.images, rows, axis=0)),
             mask=mask.long(),
             label=torch.ones(len(rows), dtype=torch.int64),
             id=[self._ids[row] for row in rows],
             index=torch.from_numpy(index),
         )
+        return batch if self._augment is None or self._keys is None else self._augment(batch, self._keys[index])
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> ArrayDataset:
         """The images at these positions, in this order."""
@@ -184,6 +203,7 @@ class ArrayDataset(Dataset):
         view = copy.copy(self)
         view._rows = self._rows[positions]
         view._flipped = None if self._flipped is None else self._flipped[positions]
+        view._keys = None if self._keys is None else self._keys[positions]
         return view
 
     def __getstate__(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from seglab import distributed
 from seglab.config import compose, conf_dir
 from seglab.data import cache
 from seglab.data.arrays import ArrayDataset
+from seglab.data.names import data_overrides
 from seglab.data.sample import ArraySource
 from seglab.data.split import hold_out
 from seglab.targets import instantiate
@@ -33,11 +34,13 @@ class TrainingData:
         train: images with the masks the loss sees, noise included.
         val: images held out with clean masks; empty where ``val`` is 0.
         noise: what was done to the masks, plain types.
+        negatives: images without the object; None where there are none.
     """
 
     train: ArrayDataset
     val: ArrayDataset
     noise: dict[str, Any]
+    negatives: ArrayDataset | None = None
 
 
 def training_data(cfg: DictConfig) -> TrainingData:
@@ -57,7 +60,31 @@ def training_data(cfg: DictConfig) -> TrainingData:
     flipped = noise.choose(len(clean))
     report = noise.report(clean.ids, flipped, clean)
     log.info("%d training images, %d with exchanged masks; %d held out", len(clean), int(flipped.sum()), len(val))
-    return TrainingData(clean.with_noise(flipped), val, report)
+    augment = instantiate(cfg.augment) if cfg.get("augment") else None
+    negatives = negative_images(cfg)
+    if negatives is not None:
+        log.info("%d negative images, from data=%s", len(negatives), cfg.negatives.data or cfg.data.name)
+        negatives = negatives.augmented(augment)
+    return TrainingData(clean.with_noise(flipped).augmented(augment), val, report, negatives)
+
+
+def negative_images(cfg: DictConfig) -> ArrayDataset | None:
+    """Images without the object, by ``negatives``: the negative part of the data, or another set's training images.
+
+    Raises:
+        ValueError: the data have no negative part, or what :func:`load_part` raises.
+    """
+    if not cfg.get("negatives"):
+        return None
+    if cfg.negatives.data is None:
+        return load_part(cfg.data, cfg.runtime, "negative")
+    other = data_of(cfg, cfg.negatives.data)
+    if other.name == cfg.data.name:
+        raise ValueError(
+            f"negatives.data={cfg.negatives.data}: that is the training data itself; expected a data set without the "
+            "object, or null for the data's own negative part"
+        )
+    return load_part(other, cfg.runtime, "train")
 
 
 def tell_regions(cfg: DictConfig, training: ArrayDataset) -> None:
@@ -108,7 +135,7 @@ def test_data(cfg: DictConfig, name: str) -> ArrayDataset:
 
     Args:
         cfg: config with ``data`` and ``runtime``; ``cfg.data`` itself is used where it has that name.
-        name: name of a YAML file in ``conf/data``, or ``cfg.data.name``.
+        name: name of a YAML file in ``conf/data``, perhaps with a category (``voc_coseg/cow``), or ``cfg.data.name``.
 
     Raises:
         ValueError: no such data set, or its files are missing.
@@ -120,7 +147,7 @@ def data_of(cfg: DictConfig, name: str) -> DictConfig:
     """The ``data`` node of a data set by its name; that of ``cfg`` itself where it has the name."""
     if name == cfg.data.name:
         return cfg.data
-    other = compose("evaluate", ["run=none", f"data={name}"])
+    other = compose("evaluate", ["run=none", *data_overrides(name)])
     with open_dict(other):
         other.runtime, other.seed = cfg.runtime, cfg.get("seed")
         other.data.size = cfg.data.size
@@ -130,6 +157,11 @@ def data_of(cfg: DictConfig, name: str) -> DictConfig:
 def load_part(data: DictConfig, runtime: DictConfig, part: str) -> ArrayDataset:
     """One part of a data set, decoded once into the cache below ``runtime.outputs``; arrays are taken as they are."""
     source = instantiate(data.source)
+    if part == "negative" and not getattr(source, "has_negatives", False):
+        raise ValueError(
+            f"data={data.name} has no negative images of its own: expected negatives=other negatives.data=<a data set "
+            "without the object>, or negatives=none and a loss that needs none"
+        )
     if isinstance(source, ArraySource):
         return source.dataset(part)
     items = source.items(part)

@@ -34,6 +34,8 @@ class EpochBatches:
         rank: this process, 0..world-1.
         world: number of processes.
         accumulate: micro-batches per step and process.
+        negatives: number of negative images, at the positions behind the n.
+        share: of every batch that is negative; 0 = none, whatever ``negatives`` is.
         drop_last: leave out the last, shorter batch. If it is kept, its slices may differ by one image.
 
     Raises:
@@ -50,6 +52,8 @@ class EpochBatches:
         rank: int = 0,
         world: int = 1,
         accumulate: int = 1,
+        negatives: int = 0,
+        share: float = 0.0,
         drop_last: bool = True,
     ) -> None:
         assert 0 <= rank < world
@@ -59,6 +63,15 @@ class EpochBatches:
                 f"batch_size={batch_size}: expected a multiple of processes * accumulate = {world} * {accumulate} = "
                 f"{self.slices}"
             )
+        self.negatives, self.negative = negatives, 0  # images there are, and how many of them are in a batch
+        if share:
+            self.negative = round(share * batch_size)
+            if not 0 < self.negative < batch_size or not negatives:
+                raise ValueError(
+                    f"negatives.share={share}: {self.negative} of a batch of {batch_size} images would be negative, of "
+                    f"{negatives} there are; expected a share with both kinds in every batch, and negative images"
+                )
+        whole, batch_size = batch_size, batch_size - self.negative
         if batch_size > n:
             raise ValueError(
                 f"batch_size={batch_size} exceeds the {n} training images of data: expected batch_size <= {n}; lower "
@@ -70,7 +83,7 @@ class EpochBatches:
                 f"batch_size={batch_size}: the last of {n} images make a batch of {short}, fewer than its "
                 f"{self.slices} slices (processes * accumulate); use another batch_size or drop the last batch"
             )
-        self.n, self.batch_size, self.seed = n, batch_size, seed
+        self.n, self.batch_size, self.positive, self.seed = n, whole, batch_size, seed
         self.rank, self.world, self.accumulate = rank, world, accumulate
         self.steps = n // batch_size if drop_last else -(-n // batch_size)
 
@@ -84,9 +97,22 @@ class EpochBatches:
         order = permutation(self.n, self.seed, "order", epoch)
         first = self.rank * self.accumulate
         for step in range(start_step, self.steps):
-            whole = order[step * self.batch_size : (step + 1) * self.batch_size]
+            whole = order[step * self.positive : (step + 1) * self.positive]
+            if self.negative:
+                whole = self._mixed(whole, epoch, step)
             for part in np.array_split(whole, self.slices)[first : first + self.accumulate]:
                 yield part.tolist()
+
+    def _mixed(self, positives: np.ndarray, epoch: int, step: int) -> np.ndarray:
+        """A batch of both kinds, spread evenly, so that every slice of it has its share of negatives."""
+        first = step * self.negative
+        rounds = range(first // self.negatives, (first + self.negative - 1) // self.negatives + 1)
+        # Negatives are gone through round after round, each in an order of its own.
+        order = np.concatenate([permutation(self.negatives, self.seed, "negatives", epoch, r) for r in rounds])
+        start = first - rounds.start * self.negatives
+        chosen = self.n + order[start : start + self.negative]
+        places = [(np.arange(len(part)) + 0.5) / len(part) for part in (positives, chosen)]
+        return np.concatenate([positives, chosen])[np.argsort(np.concatenate(places), kind="stable")]
 
 
 def shard(n: int, *, batch_size: int, rank: int = 0, world: int = 1) -> list[list[int]]:

@@ -64,6 +64,9 @@ class Source(Protocol):
     def items(self, part: str) -> Sequence[Item]:
         """Items of ``"train"`` or ``"test"``, always in the same order.
 
+        A source whose attribute ``has_negatives`` is true has a part ``"negative"``, too: images of the training part
+        that do not show the object.
+
         Raises:
             ValueError: the source has no such part, or the files do not fit the layout.
         """

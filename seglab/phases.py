@@ -1,0 +1,188 @@
+"""A training in phases, each with settings of the loss that are fixed or rise by the epoch.
+
+The regularized-loss paper anneals the width of its edge weights for 15 epochs with all weights 1, goes on for 50 with
+the sparse CRF weighted by 100 and may add 200 with negative images (sections 3.3 and 3.4, Eq. 8; EQUATIONS 3.6). As
+every schedule, this is a pure function of the epoch, so that a run resumes anywhere.
+
+One runnable line: ``python -m seglab.train loss=regularized schedule=anneal data=shapes_single``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+from seglab.schedule import Constant
+from seglab.words import nearest
+
+FRESH = ("never", "start", "epoch")
+ENDS = ("upper", "both")
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A setting that moves from one value to another during a phase.
+
+    Attributes:
+        start: value it comes from.
+        end: value of the last epoch.
+        ends: ``upper``: the start itself is not reached, as Eq. 8 has it (0.0567 to 0.15 in 15 epochs); ``both``: the
+            first epoch has it, as the released code (0.05 to 0.15).
+    """
+
+    start: float
+    end: float
+    ends: str = "upper"
+
+    def at(self, epoch: int, epochs: int) -> float:
+        """Value during ``epoch`` (0-based) of ``epochs``."""
+        both = self.ends == "both"
+        share = (epoch / (epochs - 1) if epochs > 1 else 1.0) if both else (epoch + 1) / epochs
+        return self.start + (self.end - self.start) * share
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase.
+
+    Attributes:
+        name: as in the config.
+        epochs: passes over the training images.
+        set: settings of the loss, each a number or a :class:`Ramp`.
+        fresh_optimizer: a new optimiser ``never``, at the ``start`` of the phase or at every ``epoch`` of it.
+        negatives: whether its batches hold negative images.
+    """
+
+    name: str
+    epochs: int
+    set: Mapping[str, float | Ramp] = field(default_factory=dict)
+    fresh_optimizer: str = "never"
+    negatives: bool = False
+
+
+class Phases(Constant):
+    """Phases one after the other, at a fixed learning rate.
+
+    Args:
+        epochs: None = the sum of the phases; a number stretches or shortens them all in proportion, every phase that
+            has epochs keeping at least one where the number allows it.
+        phases: name -> ``{epochs, set, fresh_optimizer, negatives}``; ``set`` gives settings of the loss a number or
+            ``{from, to, ends}``, see :class:`Ramp`.
+        snapshot_epochs: epochs, counted from 1, after which the weights are kept.
+
+    Raises:
+        ValueError: a value is outside its range; the message names ``schedule.<key>``.
+    """
+
+    def __init__(
+        self,
+        epochs: int | None = None,
+        *,
+        phases: Mapping[str, Mapping[str, Any]],
+        snapshot_epochs: Sequence[int] = (),
+    ) -> None:
+        if not phases:
+            raise ValueError("schedule.phases is empty: expected one phase or more")
+        read = [_phase(str(name), node) for name, node in phases.items()]
+        lengths = [phase.epochs for phase in read]
+        if epochs is not None:
+            Constant(epochs)  # refuses what is no number of epochs
+            lengths = stretched(lengths, epochs)
+        super().__init__(sum(lengths))
+        self.phases, self.lengths = read, lengths
+        self.first = [end - length for end, length in zip(accumulate(lengths), lengths, strict=True)]
+        self.snapshot_epochs = tuple(snapshot_epochs)
+        for epoch in self.snapshot_epochs:
+            if not _whole(epoch) or epoch < 1:
+                raise ValueError(f"schedule.snapshot_epochs={list(snapshot_epochs)}: expected epochs counted from 1")
+
+    def where(self, epoch: int) -> tuple[int, Phase]:
+        """Number of the phase that ``epoch`` belongs to, and the phase."""
+        for number, (first, length) in enumerate(zip(self.first, self.lengths, strict=True)):
+            if first <= epoch < first + length:
+                return number, self.phases[number]
+        raise AssertionError(f"epoch {epoch} of {self.epochs}")
+
+    def settings(self, epoch: int) -> dict[str, float]:
+        """What the loss is set to during ``epoch``."""
+        number, phase = self.where(epoch)
+        inside, length = epoch - self.first[number], self.lengths[number]
+        return {
+            name: value.at(inside, length) if isinstance(value, Ramp) else float(value)
+            for name, value in phase.set.items()
+        }
+
+    def fresh(self, epoch: int) -> bool:
+        """Whether ``epoch`` starts with a new optimiser."""
+        number, phase = self.where(epoch)
+        return phase.fresh_optimizer == "epoch" or (phase.fresh_optimizer == "start" and epoch == self.first[number])
+
+    def negatives(self, epoch: int) -> bool | None:
+        """Whether the batches of ``epoch`` hold negative images."""
+        return self.where(epoch)[1].negatives
+
+    def snapshots(self, steps: Sequence[int]) -> frozenset[int]:
+        """The last steps of the epochs asked for; those beyond the training are left out, as where it was shortened."""
+        ends = list(accumulate(steps))
+        return frozenset(ends[epoch - 1] for epoch in self.snapshot_epochs if epoch <= len(ends))
+
+
+def stretched(lengths: Sequence[int], total: int) -> list[int]:
+    """Numbers of epochs in the same proportion that add up to ``total``.
+
+    Every length above 0 keeps at least 1 where ``total`` allows it; later phases come first where it does not.
+    """
+    whole = sum(lengths)
+    if not whole:
+        return list(lengths)
+    found = [0] * len(lengths)
+    for i in [i for i in reversed(range(len(lengths))) if lengths[i]][:total]:
+        found[i] = 1
+    while sum(found) < total:  # the one farthest below its share gets the next epoch
+        lacking = [total * length / whole - now for length, now in zip(lengths, found, strict=True)]
+        found[max((i for i in range(len(found)) if lengths[i]), key=lacking.__getitem__)] += 1
+    return found
+
+
+def _phase(name: str, node: Mapping[str, Any]) -> Phase:
+    where = f"schedule.phases.{name}"
+    if not isinstance(node, Mapping):
+        raise ValueError(f"{where}={node}: expected keys, e.g. epochs")
+    known = ("epochs", "set", "fresh_optimizer", "negatives")
+    for key in node:
+        if key not in known:
+            raise ValueError(f"{where}: unknown key '{key}'{nearest(str(key), known)}")
+    epochs, fresh, negatives = node.get("epochs"), node.get("fresh_optimizer", "never"), node.get("negatives", False)
+    if not _whole(epochs) or epochs < 0:
+        raise ValueError(f"{where}.epochs={epochs}: expected a whole number, 0 or more")
+    if fresh not in FRESH:
+        raise ValueError(f"{where}.fresh_optimizer={fresh}: expected {', '.join(FRESH)}")
+    if not isinstance(negatives, bool):
+        raise ValueError(f"{where}.negatives={negatives}: expected true or false")
+    settings = node.get("set") or {}
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"{where}.set={settings}: expected settings of the loss, e.g. {{sigma: 0.15}}")
+    return Phase(name, epochs, {str(k): _value(v, f"{where}.set.{k}") for k, v in settings.items()}, fresh, negatives)
+
+
+def _value(value: Any, where: str) -> float | Ramp:
+    if isinstance(value, Mapping):
+        ends = value.get("ends", "upper")
+        if set(value) - {"ends"} != {"from", "to"} or not all(_number(value[k]) for k in ("from", "to")):
+            raise ValueError(f"{where}={dict(value)}: expected a number, or from and to, two numbers")
+        if ends not in ENDS:
+            raise ValueError(f"{where}.ends={ends}: expected {' or '.join(ENDS)}")
+        return Ramp(float(value["from"]), float(value["to"]), ends)
+    if not _number(value):
+        raise ValueError(f"{where}={value}: expected a number, or {{from: 0.05, to: 0.15, ends: upper}}")
+    return float(value)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
