@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from seglab import interpolations as interpolations  # registered before any config is read
 from seglab.run import Run
 from seglab.targets import check_targets
 from seglab.words import nearest
@@ -220,6 +221,9 @@ RULES = {
     "schedule.epochs": _whole(0),
     "schedule.power": _number(lambda v: v > 0, "a number above 0"),
     "negatives.share": _number(lambda v: 0 < v < 1, "a share of every batch, 0 < share < 1"),
+    "augment.p": _number(lambda v: 0 <= v <= 1, "a probability, 0..1"),
+    "augment.flip": _number(lambda v: 0 <= v <= 1, "a probability, 0..1"),
+    "augment.blur": _number(lambda v: 0 <= v <= 1, "a probability, 0..1"),
     "noise.rate": _number(lambda v: 0 <= v <= 1, "a share of the training masks, 0 <= rate <= 1"),
     "count": _whole(1),
     "render": _one_of(True, False),

@@ -203,7 +203,9 @@ def build_model(cfg: DictConfig, device: torch.device) -> nn.Module:
     with distributed.main_first():  # one process downloads, the others find the file
         model = instantiate(cfg.model)
     if cfg.init.run:
-        load_run_weights(model, checkpoint.load_weights(Path(cfg.init.run) / "model.safetensors"))
+        folder = Path(cfg.init.run)
+        weights = checkpoint.load_weights(folder / "model.safetensors")
+        load_run_weights(model, weights, run=folder, settings=cfg.model)
     model = model.to(device)
     return model.to(memory_format=torch.channels_last) if cfg.runtime.channels_last else model
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 log = logging.getLogger(__name__)
 
 SHOWN = 5  # keys named of each kind of difference
+OF_TRAINING = ("weights", "weights_file", "freeze_encoder", "freeze_batchnorm")
+"""Settings of a model that its trained weights do not depend on: how they began and which of them moved."""
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -41,8 +44,14 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def differences(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """One line for each way in which `given` does not fit `own`: missing, unexpected and misshapen keys."""
+def differences(own: Mapping[str, Tensor], given: Mapping[str, Tensor], *, shown: int = SHOWN) -> list[str]:
+    """One line for each way in which `given` does not fit `own`: missing, unexpected and misshapen keys.
+
+    Args:
+        own: the tensors that are there to be filled.
+        given: the tensors to fill them with.
+        shown: keys named of each kind.
+    """
     shapes = [
         f"{key} {tuple(given[key].shape)} instead of {tuple(own[key].shape)}"
         for key in own
@@ -56,8 +65,8 @@ def differences(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[
     lines = []
     for name, keys in groups.items():
         if keys:
-            more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-            lines.append(f"{name} ({len(keys)}): {', '.join(keys[:SHOWN])}{more}")
+            more = f" and {len(keys) - shown} more" if len(keys) > shown else ""
+            lines.append(f"{name} ({len(keys)}): {', '.join(keys[:shown])}{more}")
     return lines
 
 
@@ -96,16 +105,65 @@ def fit_state(
     module.load_state_dict(given)
 
 
-def load_run_weights(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+def load_run_weights(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    run: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
     """Starts a model from the weights of a finished run (init=run); every key and shape must match.
 
+    Weights that fit are loaded with a warning where the settings of the two models differ all the same, as in
+    `normalise=none` after `normalise=per_image`.
+
+    Args:
+        model: receives the values.
+        state: the run's weights.
+        run: folder of the run they come from, for messages and for its `config.yaml`, which names its model.
+        settings: this model's settings, the node `model` of the config, to compare with those of the run.
+
     Raises:
-        ValueError: listing the first missing, unexpected and misshapen keys (config key `init.run`).
+        ValueError: saying how many tensors fit, naming the settings in which the two models differ, and listing the
+            first missing, unexpected and misshapen tensors (config key `init.run`).
     """
-    problems = differences(model.state_dict(), state)
-    if problems:
+    own = model.state_dict()
+    source = f"init.run={run.name}" if run else "init.run"
+    there, here = _differing_settings(run, settings) if run and settings else ([], [])
+    against = f"that run has {' '.join(there)}, this one {' '.join(here)}" if there else ""
+    if problems := differences(own, state, shown=2 if "model" in {t.partition("=")[0] for t in there} else SHOWN):
+        fitting = sum(key in state and state[key].shape == own[key].shape for key in own)
         raise ValueError(
-            "init.run: the run's weights do not fit this model; expected a run of the same model settings "
-            "(model, model.channels, model.normalise); " + "; ".join(problems)
+            f"{source}: the run's weights do not fit this model: {fitting} of its {len(own)} tensors do; "
+            f"{'; '.join([against, *problems] if against else problems)}; expected a run of the same model settings "
+            "(model, model.channels, model.normalise), or another start: init=scratch, init=imagenet"
         )
+    if against:
+        log.warning("%s: the weights fit, but %s", source, against)
     model.load_state_dict(state)
+    if run:
+        log.info("%s: all %d tensors fit", source, len(own))
+
+
+def _differing_settings(run: Path, settings: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """How a run's model differs from another one: ``["model=unet_small"], ["model=umobv2"]``, as far as it is known."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        theirs = OmegaConf.to_container(OmegaConf.load(run / "config.yaml").model, resolve=True)
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        log.warning("init.run=%s: the settings of its model are not known (%s)", run.name, error)
+        return [], []
+    names = [key for key in dict.fromkeys(["_target_", *settings, *theirs]) if key not in OF_TRAINING]
+    pairs = [(_shown(key, theirs), _shown(key, settings)) for key in names]
+    differing = [(there, here) for there, here in pairs if there != here]
+    return [there for there, _ in differing], [here for _, here in differing]
+
+
+def _shown(key: str, settings: Mapping[str, Any]) -> str:
+    value = settings.get(key, "(not set)")
+    if key == "_target_":
+        return f"model={str(value).rpartition('.')[2]}"
+    return f"model.{key}={value}"

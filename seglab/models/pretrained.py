@@ -114,7 +114,12 @@ def load_pretrained(
         state, source = published[weights].state(), f"init.weights={weights} ({published[weights].file})"
     else:
         if frozen:
-            log.warning("%s: the encoder is frozen at random weights, unless init=run or a checkpoint fills it", model)
+            ways = ", ".join([*(f"init={name}" for name in published), "model.freeze_encoder=false"])
+            log.warning(
+                "%s: the encoder is frozen at random weights, unless init=run or a checkpoint fills it; choose %s",
+                model,
+                ways,
+            )
         return
     if any(key.startswith(f"{encoder}.") for key in state):
         fit_state(body, state, source=source, ignore=ignore, last_layer=last_layer)

@@ -1,6 +1,6 @@
-"""Unet on MobileNetV2, "UMobV2" of the regularized-loss paper (section 4).
+"""Unet of segmentation-models-pytorch on a MobileNetV2 encoder.
 
-The paper says only "Unet"; this is the decoder of segmentation-models-pytorch.
+The networks of the regularized-loss paper, whose decoder is another, are `umobv2` and `uresnext`.
 
     unet_mobilenetv2(channels=2)(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape      # [2, 2, 64, 64]
 """

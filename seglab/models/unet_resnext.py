@@ -1,6 +1,6 @@
-"""Unet on ResNeXt-50, "UResNext" of the regularized-loss paper (section 4).
+"""Unet of segmentation-models-pytorch on a ResNeXt-50 encoder.
 
-The paper says only "Unet"; this is the decoder of segmentation-models-pytorch.
+The networks of the regularized-loss paper, whose decoder is another, are `umobv2` and `uresnext`.
 
     unet_resnext(channels=2)(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).shape      # [2, 2, 64, 64]
 """
