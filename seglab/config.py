@@ -118,7 +118,20 @@ def finalise(cfg: DictConfig, choices: Mapping[str, str | None], overrides: list
                 f"init.run={wanted}: expected a run's folder, name or id; quote an id: init.run=\"'12e4567890'\""
             )
         cfg.init.run = str(Run.find(str(wanted), cfg.runtime.outputs).path)
+    whole_names(cfg)
     return cfg
+
+
+def whole_names(cfg: DictConfig) -> None:
+    """Runs that make pseudo-labels by their whole names: typed by name or by id, it is one experiment.
+
+    Raises:
+        ValueError: no run has that id.
+    """
+    runs = OmegaConf.select(cfg, "data.source.runs")
+    for category, run in (runs or {}).items():
+        if re.fullmatch(r"[0-9a-f]{10}", str(run)):
+            runs[category] = Run.find(str(run), cfg.runtime.outputs).path.name
 
 
 def check_groups(cfg: DictConfig, choices: Mapping[str, str | None]) -> None:

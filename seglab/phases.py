@@ -19,6 +19,7 @@ from seglab.words import nearest
 
 FRESH = ("never", "start", "epoch")
 ENDS = ("upper", "both")
+CURVES = ("linear", "geometric")
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,20 @@ class Ramp:
         end: value of the last epoch.
         ends: ``upper``: the start itself is not reached, as Eq. 8 has it (0.0567 to 0.15 in 15 epochs); ``both``: the
             first epoch has it, as the released code (0.05 to 0.15).
+        curve: ``linear``: equal steps (Eq. 8); ``geometric``: equal factors, for weights that grow a hundredfold (ours).
     """
 
     start: float
     end: float
     ends: str = "upper"
+    curve: str = "linear"
 
     def at(self, epoch: int, epochs: int) -> float:
         """Value during ``epoch`` (0-based) of ``epochs``."""
         both = self.ends == "both"
         share = (epoch / (epochs - 1) if epochs > 1 else 1.0) if both else (epoch + 1) / epochs
+        if self.curve == "geometric":
+            return self.start * (self.end / self.start) ** share
         return self.start + (self.end - self.start) * share
 
 
@@ -69,7 +74,7 @@ class Phases(Constant):
         epochs: None = the sum of the phases; a number stretches or shortens them all in proportion, every phase that
             has epochs keeping at least one where the number allows it.
         phases: name -> ``{epochs, set, fresh_optimizer, negatives}``; ``set`` gives settings of the loss a number or
-            ``{from, to, ends}``, see :class:`Ramp`.
+            ``{from, to, ends, curve}``, see :class:`Ramp`.
         snapshot_epochs: epochs, counted from 1, after which the weights are kept.
 
     Raises:
@@ -169,12 +174,15 @@ def _phase(name: str, node: Mapping[str, Any]) -> Phase:
 
 def _value(value: Any, where: str) -> float | Ramp:
     if isinstance(value, Mapping):
-        ends = value.get("ends", "upper")
-        if set(value) - {"ends"} != {"from", "to"} or not all(_number(value[k]) for k in ("from", "to")):
+        ends, curve = value.get("ends", "upper"), value.get("curve", "linear")
+        if set(value) - {"ends", "curve"} != {"from", "to"} or not all(_number(value[k]) for k in ("from", "to")):
             raise ValueError(f"{where}={dict(value)}: expected a number, or from and to, two numbers")
-        if ends not in ENDS:
-            raise ValueError(f"{where}.ends={ends}: expected {' or '.join(ENDS)}")
-        return Ramp(float(value["from"]), float(value["to"]), ends)
+        for key, given, offered in (("ends", ends, ENDS), ("curve", curve, CURVES)):
+            if given not in offered:
+                raise ValueError(f"{where}.{key}={given}: expected {' or '.join(offered)}")
+        if curve == "geometric" and not (value["from"] > 0 and value["to"] > 0):
+            raise ValueError(f"{where}={dict(value)}: expected numbers above 0 for curve=geometric")
+        return Ramp(float(value["from"]), float(value["to"]), ends, curve)
     if not _number(value):
         raise ValueError(f"{where}={value}: expected a number, or {{from: 0.05, to: 0.15, ends: upper}}")
     return float(value)

@@ -24,15 +24,15 @@ from seglab.data.shapes_draw import canvas, noise, palette
 from seglab.data.shapes_outline import turned
 from seglab.data.standin_place import put
 
-VERSION = 1
+VERSION = 2
 """Raised when the drawing or a layout changes, so that older stand-ins are written anew."""
 
-TEXTURES = 5
-"""Photographs of a part in a folder of textures: as many as regions in a picture, at most."""
+TEXTURES = 24
+"""Photographs of a part in a folder of textures, as many as in the real one: others are composed of them by name."""
 
 Layout = Callable[[DictConfig, Path, Mapping[str, int], tuple[int, int]], list[Path]]
 
-_HEADER = b"MATLAB 5.0 MAT-file, generated".ljust(116)
+MAT_HEADER = b"MATLAB 5.0 MAT-file, generated".ljust(116)
 
 
 def layout_of(data: DictConfig) -> Layout | None:
@@ -91,13 +91,13 @@ def drawn_texture(dice: Dice, colours: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(np.clip(image, 0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
-def _stems(data: DictConfig, count: int) -> list[str]:
+def stems_like(data: DictConfig, count: int) -> list[str]:
     """Stems like the example of ``about.files.stem``."""
     prefix, digits = re.fullmatch(r"(.*?)(\d*)", str(data.about.files.stem)).groups()
     return [f"{prefix}{int(digits or 1) + i:0{len(digits or '001')}d}" for i in range(count)]
 
 
-def _inside(path: str, root: Path, folder: Path) -> Path:
+def inside(path: str, root: Path, folder: Path) -> Path:
     """A path of the data set below the folder where it is written aside."""
     place = Path(path)
     if not place.is_relative_to(root):
@@ -105,13 +105,15 @@ def _inside(path: str, root: Path, folder: Path) -> Path:
     return folder / place.relative_to(root)
 
 
-def _save(image: np.ndarray, path: Path) -> None:
+def save_image(image: np.ndarray, path: Path) -> None:
+    """Write an image uint8 [H,W,3] or a mask uint8 [H,W], with the folders that lead to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path, **({"quality": 95, "subsampling": 0} if path.suffix == ".jpg" else {}))
 
 
-def _top(path: str, root: Path) -> str:
-    return _inside(path, root, Path()).parts[0]
+def top_folder(path: str, root: Path) -> str:
+    """The folder directly below the root that a path of the data set leads through."""
+    return inside(path, root, Path()).parts[0]
 
 
 def _wanted(data: DictConfig, counts: Mapping[str, int], size: tuple[int, int]) -> dict[str, object]:
@@ -122,19 +124,20 @@ def _bsds(data: DictConfig, root: Path, counts: Mapping[str, int], size: tuple[i
     """Photos and MATLAB files with three annotators: as drawn, two regions as one, one region in two."""
     source = data.source
     folders = [(part, one) for part in PARTS for one in source[f"{part}_parts"]]
+    folders += [("test", one) for one in source.images if one not in [two for _, two in folders]]  # others read them
 
     def write(folder: Path) -> None:
-        stems = iter(_stems(data, len(folders) * max(counts.values())))
+        stems = iter(stems_like(data, len(folders) * max(counts.values())))
         number = 0
         for part, one in folders:
             for _ in range(counts[part]):
                 stem = next(stems)
                 image, labels = region_scene(data.name, number, size=size)
-                _save(image, _inside(source.images[one], root, folder) / f"{stem}.jpg")
-                _save_mat(annotators(labels), _inside(source.masks[one], root, folder) / f"{stem}.mat")
+                save_image(image, inside(source.images[one], root, folder) / f"{stem}.jpg")
+                _save_mat(annotators(labels), inside(source.masks[one], root, folder) / f"{stem}.mat")
                 number += 1
 
-    tops = sorted({_top(place, root) for key in ("images", "masks") for place in source[key].values()})
+    tops = sorted({top_folder(place, root) for key in ("images", "masks") for place in source[key].values()})
     chosen = {"parts": [list(pair) for pair in folders]}
     return put(root, tops, {**_wanted(data, counts, size), **chosen}, write)
 
@@ -159,7 +162,7 @@ def _save_mat(segments_AHW: np.ndarray, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     savemat(path, {"groundTruth": cells}, do_compression=True)
     content = path.read_bytes()
-    path.write_bytes(_HEADER + content[len(_HEADER) :])  # SciPy writes the time of day there
+    path.write_bytes(MAT_HEADER + content[len(MAT_HEADER) :])  # SciPy writes the time of day there
 
 
 def edges(labels_HW: np.ndarray) -> np.ndarray:
@@ -171,30 +174,43 @@ def edges(labels_HW: np.ndarray) -> np.ndarray:
 
 
 def _voc(data: DictConfig, root: Path, counts: Mapping[str, int], size: tuple[int, int]) -> list[Path]:
-    """Photos, palette images of classes (two regions share one) and of objects, void round them, lists."""
+    """Photos, palette images of classes (two regions share one) and of objects, void round them, lists.
+
+    With ``about.files.classes`` every class is somewhere in the test part.
+    """
     source = data.source
     paths = [source[key] for key in ("images", "masks", "instances", "train_list", "test_list") if source[key]]
 
     def write(folder: Path) -> None:
-        stems = _stems(data, sum(counts.values()))
+        stems = stems_like(data, sum(counts.values()))
         names = {part: [stems.pop(0) for _ in range(counts[part])] for part in PARTS if source[f"{part}_list"]}
+        pieces = test_pieces(int(data.about.files.get("classes") or 0), counts["test"])
         for number, stem in enumerate(name for part in names for name in names[part]):
             image, labels = region_scene(data.name, number, size=size)
+            more = pieces[names["test"].index(stem)] if stem in names.get("test", ()) else []
             void = edges(labels)
-            _save(image, _inside(source.images, root, folder) / f"{stem}.jpg")
+            save_image(image, inside(source.images, root, folder) / f"{stem}.jpg")
             classes = np.where(labels == 0, 0, 1 + (labels.astype(int) + number) % 3)
+            for place, label in enumerate(more):
+                classes[-6:, 6 * place : 6 * place + 6] = label
             for place, indices in ((source.masks, classes), (source.instances, labels)):
                 if place:
-                    _save_palette(np.where(void, 255, indices), _inside(place, root, folder) / f"{stem}.png")
+                    save_palette(np.where(void, 255, indices), inside(place, root, folder) / f"{stem}.png")
         for part, listed in names.items():
-            place = _inside(source[f"{part}_list"], root, folder)
+            place = inside(source[f"{part}_list"], root, folder)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text("\n".join(listed) + "\n")
 
-    return put(root, sorted({_top(path, root) for path in paths}), _wanted(data, counts, size), write)
+    return put(root, sorted({top_folder(path, root) for path in paths}), _wanted(data, counts, size), write)
 
 
-def _save_palette(indices: np.ndarray, path: Path) -> None:
+def test_pieces(classes: int, images: int) -> list[list[int]]:
+    """Classes that are drawn as small squares into every test image, so that each class from 1 on is in one of them."""
+    return [[label for label in range(1, classes) if label % images == number] for number in range(images)]
+
+
+def save_palette(indices: np.ndarray, path: Path) -> None:
+    """Write numbers uint8 [H,W] as a palette image, with the folders that lead to it."""
     image = Image.fromarray(indices.astype(np.uint8), mode="P")
     image.putpalette(integers(768, "stand-in palette").astype(np.uint8).tobytes())
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,15 +223,15 @@ def _textures(data: DictConfig, root: Path, counts: Mapping[str, int], size: tup
     paths = [source[key] for key in ("photos", "train_list", "test_list") if source[key]]
 
     def write(folder: Path) -> None:
-        place = _inside(source.photos, root, folder)
+        place = inside(source.photos, root, folder)
         for number in range(2 * TEXTURES):
             dice = Dice("stand-in texture", data.name, number)
-            _save(drawn_texture(dice, palette(dice), 2 * max(size)), place / f"tex_{number:02d}.jpg")
+            save_image(drawn_texture(dice, palette(dice), 2 * max(size)), place / f"tex_{number:02d}.jpg")
         for first, part in enumerate(PARTS):
             if source[f"{part}_list"]:
                 listed = [f"tex_{number:02d}" for number in range(first, 2 * TEXTURES, len(PARTS))]
-                _inside(source[f"{part}_list"], root, folder).write_text("\n".join(listed) + "\n")
+                inside(source[f"{part}_list"], root, folder).write_text("\n".join(listed) + "\n")
 
     return put(
-        root, sorted({_top(path, root) for path in paths}), {**_wanted(data, {}, size), "photos": TEXTURES}, write
+        root, sorted({top_folder(path, root) for path in paths}), {**_wanted(data, {}, size), "photos": TEXTURES}, write
     )

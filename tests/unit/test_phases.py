@@ -21,6 +21,7 @@ def test_both_readings_of_the_annealing() -> None:
     released = [Ramp(0.05, 0.15, "both").at(i, 15) for i in range(15)]
     assert (released[0], released[-1]) == pytest.approx((0.05, 0.15))
     assert released[7] == pytest.approx(0.05 + 0.1 * 7 / 14)
+    assert [Ramp(1, 16, curve="geometric").at(i, 4) for i in range(4)] == pytest.approx([2, 4, 8, 16])
     assert Ramp(0.05, 0.15, "both").at(0, 1) == 0.15  # a phase of one epoch ends where it should
 
 
@@ -83,6 +84,10 @@ def test_snapshots_grow_from_the_first_step_to_the_last() -> None:
         ({"phases": {"a": {"epochs": 1, "set": {"sigma": "x"}}}}, "set.sigma=x: expected a number"),
         ({"phases": {"a": {"epochs": 1, "set": {"sigma": {"from": 1}}}}}, "expected a number, or from and to"),
         ({"phases": {"a": {"epochs": 1, "set": {"s": {"from": 1, "to": 2, "ends": "no"}}}}}, "ends=no: expected upper"),
+        (
+            {"phases": {"a": {"epochs": 1, "set": {"s": {"from": 0, "to": 2, "curve": "geometric"}}}}},
+            "above 0 for curve",
+        ),
         ({"phases": {"a": {"epochs": 1, "fresh_optimizer": True}}}, "fresh_optimizer=True: expected never, start"),
         ({"phases": {"a": {"epochs": 1, "negatives": 1}}}, "negatives=1: expected true or false"),
         ({"phases": TWO, "epochs": -3}, "schedule.epochs=-3"),
