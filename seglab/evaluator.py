@@ -29,6 +29,7 @@ from seglab.forward import forward
 from seglab.identity import resolved
 from seglab.post.region_maps import RegionMaps
 from seglab.run import Run, result_stem
+from seglab.snapshots import check_read_out, check_schedule, score_run
 from seglab.targets import instantiate
 from seglab.words import nearest
 
@@ -79,6 +80,11 @@ class Evaluator:
     def score(self, dataset: ArrayDataset, desc: str) -> Any:
         """The metrics object, filled with every image of the data set once."""
         metrics = instantiate(self.cfg.eval.metrics)
+        self.fill(metrics, dataset, desc)
+        return metrics
+
+    def fill(self, metrics: Any, dataset: ArrayDataset, desc: str) -> None:
+        """Show the metrics every image of the data set once, as the network is now."""
         original = self.cfg.eval.resolution == "original"
         for batch, logits in self.logits(dataset, desc):
             found = self.post(logits, batch["image"])
@@ -87,19 +93,25 @@ class Evaluator:
             elif original:
                 for row, index in enumerate(batch["index"].tolist()):
                     _, mask = dataset.original(index)
-                    whole = resize(found[row : row + 1], mask.shape)[0]
+                    if kind_of(self.post) == "classes":  # scores are resized, then the largest is taken
+                        whole = self.post.at_size(logits[row], mask.shape)
+                    else:
+                        whole = resize(found[row : row + 1], mask.shape)[0]
                     metrics.update_one(whole, torch.from_numpy(mask.astype(np.int64)), index)
+            elif getattr(metrics, "reads_images", False):
+                metrics.update(found, batch["mask"], batch["index"], batch["image"])
             else:
                 metrics.update(found, batch["mask"], batch["index"])
-        return metrics
 
     def check_watch(self) -> None:
         """Refuse a name in ``eval.watch`` that the metrics do not compute, before any training; all processes call it.
 
         Raises:
-            ValueError: naming it and what is offered.
+            ValueError: naming it and what is offered; or the metrics need snapshots that the training does not keep.
         """
         metrics = instantiate(self.cfg.eval.metrics)
+        if getattr(metrics, "over_snapshots", False):
+            check_schedule(self.cfg)
         metrics.update_one(torch.zeros(8, 8), torch.ones(8, 8, dtype=torch.int64), distributed.rank())
         offered = sorted(metrics.compute())
         for name in self.cfg.eval.watch:
@@ -120,7 +132,7 @@ class Evaluator:
         for name in test_sets(self.cfg) if names is None else names:
             self.check_free(run, name)
             dataset = test_data(self.cfg, name)
-            metrics = self.score(dataset, name)
+            metrics = score_run(self, run, dataset, name)
             # Every process takes part in adding up, one writes.
             results[name], rows, curves = metrics.compute(), metrics.rows(), metrics.curves()
             if distributed.is_main():
@@ -176,6 +188,21 @@ class Evaluator:
         }
 
 
+SCORED = {"regions": "regions", "semantic": "classes"}
+"""Task -> what its metrics score; those of every other task score maps."""
+READ_OUTS = {
+    "regions": "kmeans, meanshift or argmax",
+    "classes": "classes, or class_prototypes for a loss on embeddings",
+    "maps": "another eval/post",
+}
+"""What is scored -> read-outs that give it."""
+
+
+def kind_of(post: Any) -> str:
+    """What a read-out gives: ``maps``, ``regions`` or ``classes``."""
+    return getattr(post, "gives", "regions" if getattr(post, "regions", False) else "maps")
+
+
 def read_out(cfg: DictConfig) -> Any:
     """The read-out of a config, new; its metrics are looked at, too.
 
@@ -183,16 +210,39 @@ def read_out(cfg: DictConfig) -> Any:
         ValueError: a value outside its range, a protocol of another task, or a read-out that gives what the task's
             metrics do not score.
     """
-    post, _ = instantiate(cfg.eval.post), instantiate(cfg.eval.metrics)
-    which = getattr(post, "regions", False), cfg.eval.task == "regions"
-    given, scored = ("regions" if yes else "maps" for yes in which)
+    post, metrics = instantiate(cfg.eval.post), instantiate(cfg.eval.metrics)
+    given, scored = kind_of(post), SCORED.get(cfg.eval.task, "maps")
     if given != scored:
-        fitting = "kmeans, meanshift or argmax" if scored == "regions" else "another eval/post, or eval=regions"
+        other = next((f", or eval={task}" for task, kind in SCORED.items() if kind == given), "")
         raise ValueError(
             f"eval.post={cfg.eval.post._target_}: it gives {given}, and eval.task={cfg.eval.task} is scored on "
-            f"{scored}: expected {fitting}"
+            f"{scored}: expected {READ_OUTS[scored]}{other if scored == 'maps' else ''}"
         )
+    if scored == "classes":
+        check_classes(cfg, outputs=None if post.learns else cfg.model.channels)
+    if getattr(metrics, "over_snapshots", False):
+        check_read_out(cfg, post)
     return post
+
+
+def check_classes(cfg: DictConfig, *, outputs: int | None) -> None:
+    """Refuse test sets whose classes are not those of the data, and a network with another number of outputs.
+
+    Raises:
+        ValueError: naming both.
+    """
+    own = list(cfg.data.classes)
+    if outputs is not None and outputs != len(own):
+        raise ValueError(
+            f"data={cfg.data.name}: it has {len(own)} classes, and the network has model.channels={outputs}: expected "
+            "an output for each class"
+        )
+    for name in test_sets(cfg):
+        if (other := list(data_of(cfg, name).get("classes") or [])) != own:
+            raise ValueError(
+                f"eval.sets: the classes of data={name} are {other}, those of data={cfg.data.name} are {own}: expected "
+                "the same names in the same order"
+            )
 
 
 def held_otherwise(run: Run, stem: str, keys: Sequence[str]) -> ValueError:

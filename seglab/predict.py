@@ -1,4 +1,4 @@
-"""Maps, masks, regions and overlays of your own photos: ``python -m seglab.predict run=<folder or id> input=photos``.
+"""Maps, masks, regions, classes and overlays of photos: ``python -m seglab.predict run=<folder or id> input=photos``.
 
 ``run`` may also be a file that ``export=onnx`` or ``export=torch_export`` wrote; then no run folder is needed. Photos
 go in as in the evaluation: upright by their EXIF tag, as 8-bit RGB, resized with Pillow's bilinear filter; results have
@@ -59,8 +59,8 @@ def predict(cfg: DictConfig) -> Path:
     name = name_of(cfg)
     folder = Path(cfg.output).expanduser() if cfg.output else Path(cfg.runtime.outputs) / "predictions" / name
     offered = KINDS_OF.get(task := task_of(cfg), tuple(KINDS))
-    if task == "regions":
-        check_regions(cfg)
+    if task in ("regions", "semantic"):
+        check_labels(cfg, task)
     kinds = [kind for kind in offered if cfg.what[kind]]
     if not kinds and not cfg.export:
         raise ValueError(f"what: {', '.join(offered[:-1])} and {offered[-1]} are all false; expected one of them true")
@@ -133,16 +133,20 @@ def check(cfg: DictConfig) -> None:
         raise ValueError("input is missing: python -m seglab.predict run=... input=<image, folder or pattern>")
 
 
-def check_regions(cfg: DictConfig) -> None:
-    """Refuse what makes no sense for regions.
+def check_labels(cfg: DictConfig, task: str) -> None:
+    """Refuse what makes no sense for regions or classes.
 
     Raises:
         ValueError: naming the key, its value and what is expected.
     """
-    why = "the run gives regions, which have no"
-    _expect(not cfg.flip, "flip", cfg.flip, f"false: {why} mean")
+    if task == "regions":
+        why = "the run gives regions, which have no"
+        _expect(not cfg.flip, "flip", cfg.flip, f"false: {why} mean")
+        _expect(cfg.export is None, "export", cfg.export, f"null: {why} read-out that could be exported, it clusters")
+    else:
+        why = "the run gives classes, which have no"
+        _expect(cfg.export is None, "export", cfg.export, "null: maps can be exported, classes cannot")
     _expect(cfg.threshold is None, "threshold", cfg.threshold, f"null: {why} threshold")
-    _expect(cfg.export is None, "export", cfg.export, f"null: {why} read-out that could be exported, it clusters")
 
 
 def _expect(fits: bool, key: str, value: Any, expected: str) -> None:

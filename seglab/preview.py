@@ -44,6 +44,7 @@ def preview(cfg: DictConfig) -> Path:
 
     from seglab.data.build import training_data
     from seglab.data.grid import save_grid
+    from seglab.data.palette import in_class_colours
 
     data = training_data(cfg)
     rows = range(min(cfg.count, len(data.train)))
@@ -54,8 +55,9 @@ def preview(cfg: DictConfig) -> Path:
         columns |= annotators(data.train, rows)
         log.info("several people drew each image; training draws one of them for every image and epoch")
     else:
-        columns["true mask"] = [clean.mask(i) for i in rows]
-        columns["training mask"] = [data.train.mask(i) for i in rows]
+        shown = in_class_colours if cfg.data.task == "semantic" else np.asarray
+        columns["true mask"] = [shown(clean.mask(i)) for i in rows]
+        columns["training mask"] = [shown(data.train.mask(i)) for i in rows]
     path = Path(cfg.runtime.outputs) / "figures" / f"{Run.for_config(cfg).path.name}-noise.png"
     save_grid(columns, path, marked=[bool(flipped[i]) for i in rows], note="exchanged")
     log.info("%d of %d masks exchanged (rate asked %g)", data.noise["flipped"], len(data.train), cfg.noise.rate)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seglab.data.grid import save_grid
+from seglab.data.palette import in_class_colours
+from seglab.data.sample import IGNORE
 
 if TYPE_CHECKING:
     from seglab.data.arrays import ArrayDataset
@@ -27,14 +29,31 @@ def save_samples(evaluator: Evaluator, dataset: ArrayDataset, path: Path, *, cou
     Returns:
         ``path``.
     """
+    from seglab.evaluator import kind_of
+
     rows = range(min(count, len(dataset)))
     maps = maps_of(evaluator, dataset, rows)
     columns = {**_given(dataset, rows)}
-    if any(np.issubdtype(m.dtype, np.integer) for m in maps):
+    protocol, titles = evaluator.cfg.eval.protocol, None
+    if kind_of(evaluator.post) == "classes":
+        masks = columns["mask"]
+        columns |= {"mask": [in_class_colours(m) for m in masks], "classes": [in_class_colours(m) for m in maps]}
+        names = list(evaluator.cfg.data.classes)
+        titles = [f"{_named(mask, names)}: {_named(found, names)}" for mask, found in zip(masks, maps, strict=True)]
+    elif "adaptive" not in protocol and "fixed" in protocol:  # one cut for all maps
+        columns |= {"map": maps, f"map > {protocol.fixed:g}": [m > protocol.fixed for m in maps]}
+    elif any(np.issubdtype(m.dtype, np.integer) for m in maps):
         columns["regions"] = maps
     else:
         columns |= {"map": maps, "map > 2 mean": [m > 2 * m.mean() for m in maps]}
-    return save_grid(columns, path)
+    return save_grid(columns, path, titles=titles)
+
+
+def _named(classes_HW: np.ndarray, names: Sequence[str]) -> str:
+    """The classes of a map, largest first, without the first class, the background."""
+    counts = np.bincount(classes_HW[classes_HW != IGNORE].astype(np.int64), minlength=len(names))
+    found = [names[k] for k in np.argsort(-counts, kind="stable") if k and counts[k]]
+    return ", ".join(found) or "none"
 
 
 def save_comparison(
@@ -56,7 +75,7 @@ def save_comparison(
 
 
 def maps_of(evaluator: Evaluator, dataset: ArrayDataset, rows: Sequence[int]) -> list[np.ndarray]:
-    """Saliency maps, float32 [S,S] in 0..1, or label maps, int64 [S,S], of some images of a data set."""
+    """Saliency maps, float32 [S,S] in 0..1, or maps of regions or classes, int64 [S,S], of some images."""
     import torch
 
     from seglab.forward import forward

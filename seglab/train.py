@@ -109,6 +109,7 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     from seglab.environment import environment
     from seglab.evaluator import Evaluator, read_out
     from seglab.samples import save_samples
+    from seglab.stages import choice
     from seglab.targets import instantiate
     from seglab.trackers import Tracker
     from seglab.trainer import Trainer
@@ -118,6 +119,11 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     read_out(cfg)
     schedule, loss = instantiate(cfg.schedule), instantiate(cfg.loss)
     data = audited_data(cfg)
+    if not data.labelled and getattr(loss, "reads_masks", True):
+        raise ValueError(
+            f"data={cfg.data.name} has no masks, and loss={choice(cfg)} learns from masks: expected loss=regularized, or "
+            "data with masks"
+        )
     model = build_model(cfg, device)
     check_inputs(cfg, model, data.train)
     evaluator = Evaluator(cfg, model, device)

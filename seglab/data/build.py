@@ -19,7 +19,7 @@ from seglab.config import compose, conf_dir
 from seglab.data import cache
 from seglab.data.arrays import ArrayDataset
 from seglab.data.names import data_overrides
-from seglab.data.sample import ArraySource
+from seglab.data.sample import IGNORE, ArraySource
 from seglab.data.split import hold_out
 from seglab.targets import instantiate
 
@@ -35,12 +35,14 @@ class TrainingData:
         val: images held out with clean masks; empty where ``val`` is 0.
         noise: what was done to the masks, plain types.
         negatives: images without the object; None where there are none.
+        labelled: whether any image has a mask.
     """
 
     train: ArrayDataset
     val: ArrayDataset
     noise: dict[str, Any]
     negatives: ArrayDataset | None = None
+    labelled: bool = True
 
 
 def training_data(cfg: DictConfig) -> TrainingData:
@@ -54,7 +56,10 @@ def training_data(cfg: DictConfig) -> TrainingData:
     """
     whole = load_part(cfg.data, cfg.runtime, "train")
     tell_regions(cfg, whole)
-    train_rows, val_rows = hold_out(len(whole), val=cfg.val, seed=cfg.seed)
+    labelled = any((mask != IGNORE).any() for mask in whole.masks)
+    if cfg.val and not labelled:
+        log.info("data=%s has no masks: none of its images is held out, there is nothing to validate on", cfg.data.name)
+    train_rows, val_rows = hold_out(len(whole), val=cfg.val if labelled else 0, seed=cfg.seed)
     clean, val = whole.subset(train_rows), whole.subset(val_rows)
     noise = instantiate(cfg.noise)
     flipped = noise.choose(len(clean))
@@ -65,7 +70,7 @@ def training_data(cfg: DictConfig) -> TrainingData:
     if negatives is not None:
         log.info("%d negative images, from data=%s", len(negatives), cfg.negatives.data or cfg.data.name)
         negatives = negatives.augmented(augment)
-    return TrainingData(clean.with_noise(flipped).augmented(augment), val, report, negatives)
+    return TrainingData(clean.with_noise(flipped).augmented(augment), val, report, negatives, labelled)
 
 
 def negative_images(cfg: DictConfig) -> ArrayDataset | None:

@@ -27,13 +27,16 @@ class ChannelCorrelation:
 
         Args:
             probs_BMHW: float [B, M, H, W] in [0, 1].
-            masks_BHW: int [B, H, W], 0 background, 1 object, 255 ignored; or bool.
+            masks_BHW: int [B, H, W], 0 background, 1 object, 255 ignored; or bool. An image of which all is ignored
+                says nothing and is not counted.
 
         Raises:
             ValueError: sizes differ or the masks hold other values.
         """
         object_BHW, valid_BHW = object_and_valid(masks_BHW, probs_BMHW)
-        channels = probs_BMHW.shape[1]
+        channels, labelled = probs_BMHW.shape[1], int(valid_BHW.flatten(1).any(1).sum())
+        if not labelled:
+            return  # data without masks: nothing to correlate with
         # Sums of distances to 1/M, near which an unsure softmax stays: squares of small numbers lose no digits.
         p_MP = probs_BMHW.detach().double().movedim(1, 0)[:, valid_BHW] - 1 / channels
         g_P = object_BHW[valid_BHW].double()
@@ -42,7 +45,7 @@ class ChannelCorrelation:
         if self.sums is not None and self.sums.shape != sums.shape:
             raise ValueError(f"{channels} channels after {self.sums.shape[1]}: expected one model's output")
         self.sums = sums if self.sums is None else self.sums + sums
-        self.images += masks_BHW.shape[0]
+        self.images += labelled
 
     def sync(self, all_reduce_fn: Callable[[Tensor], object], *, device: torch.device | str | None = None) -> None:
         """Add up the sums of all processes; each of them must call it.

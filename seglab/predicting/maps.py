@@ -1,4 +1,4 @@
-"""From a batch of images to maps or regions: the network of a run, or an exported file, behind one call.
+"""From a batch of images to maps, regions or classes: the network of a run, or an exported file, behind one call.
 
 One runnable line: see :mod:`seglab.predict`.
 """
@@ -24,7 +24,11 @@ log = logging.getLogger(__name__)
 EXPORTED = (".onnx", ".pt2")
 """Suffixes of exported files."""
 
-KINDS_OF = {"saliency": ("maps", "masks", "overlays"), "regions": ("labels", "overlays")}
+KINDS_OF = {
+    "saliency": ("maps", "masks", "overlays"),
+    "regions": ("labels", "overlays"),
+    "semantic": ("labels", "overlays"),
+}
 """Task -> what can be written, see :data:`seglab.predicting.output.KINDS`."""
 
 
@@ -46,7 +50,10 @@ class Maps(Protocol):
     threshold: float | str | None
 
     def __call__(self, image_B3SS: Tensor) -> Tensor:
-        """uint8 [B,3,S,S] to float32 [B,S,S] in 0..1, on the CPU; int64 [B,S,S], the region's number, for regions."""
+        """uint8 [B,3,S,S] to float32 [B,S,S] in 0..1, on the CPU.
+
+        For regions int64 [B,S,S], the region's number; for classes their scores, float32 [B,K,S,S].
+        """
 
 
 class RunMaps:
@@ -75,6 +82,8 @@ class RunMaps:
             self.settings["read_out"] = OmegaConf.to_container(whole.eval.post, resolve=True)
             if OmegaConf.is_list(whole.eval.clusters) and len(whole.eval.clusters) > 1:
                 log.warning("run=%s: of eval.clusters=%s the first is predicted", cfg.run, whole.eval.clusters)
+        if whole.eval.task == "semantic":
+            self.settings["classes"] = list(whole.data.classes)
         self.threshold = None
 
     def __call__(self, image_B3SS: Tensor) -> Tensor:
@@ -88,6 +97,8 @@ class RunMaps:
             batch = {"image": image_B3SS}
             runtime, device = self.config.runtime, self.evaluator.device
             logits, moved = forward(self.evaluator.model, batch, runtime=runtime, device=device)
+            if self.config.eval.task == "semantic":
+                return self.evaluator.post.scores(logits).cpu()
             found = self.evaluator.post(logits, moved["image"])
         return found.labels_BTHW[:, 0].cpu() if isinstance(found, RegionMaps) else found.float().cpu()
 
@@ -105,8 +116,8 @@ def own_config(run: Run, cfg: DictConfig) -> DictConfig:
     task = OmegaConf.select(trained, "eval.task")
     if task not in KINDS_OF:
         raise ValueError(
-            f"run={cfg.run}: its task is {task}, whose images are no photos; seglab.predict writes saliency maps and "
-            "regions"
+            f"run={cfg.run}: its task is {task}, whose images are no photos; seglab.predict writes saliency maps, "
+            "regions and classes"
         )
     absent = [name for name in ("model.safetensors", "post.json") if not (run.path / name).is_file()]
     if absent:

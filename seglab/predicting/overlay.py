@@ -1,4 +1,4 @@
-"""A photo with its predicted object tinted and outlined, or with the boundaries of its regions, to look at.
+"""A photo with its object tinted and outlined, with the boundaries of its regions, or in its classes' colours.
 
 One runnable line: ``python -c "import numpy as np; from seglab.predicting.overlay import overlay;
 print(overlay(np.zeros((9, 9, 3), np.uint8), np.eye(9, dtype=bool)).shape)"``.
@@ -9,11 +9,16 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from seglab.data.palette import in_class_colours
+
 TINT = (255, 0, 140)
 """Colour of the object's area; rare in photos."""
 
 STRENGTH = 0.4
 """Share of the tint in the object's area."""
+
+CLASS_STRENGTH = 0.55
+"""Share of a class's colour in its area."""
 
 _INNER, _OUTER = (255, 255, 0), (0, 0, 0)
 
@@ -59,6 +64,27 @@ def outlines(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     result = image.copy()
     result[_grown(line, width)] = _OUTER
     result[line] = _INNER
+    return result
+
+
+def coloured(image: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Tint every class in its colour and draw a light line between classes; class 0 keeps the photo's colours.
+
+    Args:
+        image: uint8 [H,W,3].
+        classes: uint8 [H,W].
+
+    Returns:
+        uint8 [H,W,3].
+    """
+    photo = Image.fromarray(image)
+    tinted = Image.blend(photo, Image.fromarray(in_class_colours(classes)), CLASS_STRENGTH)
+    result = np.array(Image.composite(tinted, photo, Image.fromarray(classes > 0)))
+    edge = np.zeros(classes.shape, dtype=bool)
+    edge[:-1] |= classes[:-1] != classes[1:]
+    edge[:, :-1] |= classes[:, :-1] != classes[:, 1:]
+    width = max(1, round(min(classes.shape) / 400))
+    result[_grown(edge, width - 1) if width > 1 else edge] = (255, 255, 255)
     return result
 
 

@@ -114,7 +114,7 @@ def predict_photos(
 
 
 def mean_maps(maps: Maps, images: Tensor, *, flip: bool) -> Tensor:
-    """Maps of a batch, float32 [B,S,S]; with ``flip`` the mean with those of the mirrored images."""
+    """Maps of a batch, float32 [B,S,S], or scores [B,K,S,S]; with ``flip`` the mean with those of mirrored images."""
     straight = maps(images)
     return (straight + maps(images.flip(-1)).flip(-1)) / 2 if flip else straight
 

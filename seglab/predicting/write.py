@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from seglab.data.files import read_image
+from seglab.data.palette import class_palette
 from seglab.predicting.inputs import Photo
-from seglab.predicting.overlay import outlines, overlay
+from seglab.predicting.overlay import coloured, outlines, overlay
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,8 @@ def write_results(
 
     Args:
         photo: where it came from.
-        map_SS: float32 [S,S] in 0..1, on the CPU; or the regions' numbers, int64 [S,S].
+        map_SS: float32 [S,S] in 0..1, on the CPU; or the regions' numbers, int64 [S,S]; or the classes' scores, float32
+            [K,S,S].
         size: height and width of the photo, upright.
         files: ``maps``, ``masks``, ``labels``, ``overlays`` -> file to write; those absent are not written.
         threshold: see :func:`cut`.
@@ -47,6 +49,13 @@ def write_results(
 
     from seglab.evaluator import resize
 
+    if map_SS.ndim == 3:
+        from seglab.post.classes import largest
+
+        if not bool(torch.isfinite(map_SS).all()):
+            raise ValueError(f"image '{photo.path}': its scores are not finite; are the weights whole?")
+        _write_classes(photo, largest(map_SS, size).numpy().astype(np.uint8), files)
+        return
     if not map_SS.is_floating_point():
         _write_regions(photo, resize(map_SS[None], size)[0].numpy(), files)
         return
@@ -73,6 +82,13 @@ def _write_regions(photo: Photo, labels: np.ndarray, files: Mapping[str, Path]) 
         save_image(outlines(read_image(photo.path), labels), files["overlays"])
 
 
+def _write_classes(photo: Photo, classes: np.ndarray, files: Mapping[str, Path]) -> None:
+    if "labels" in files:
+        save_image(classes, files["labels"], palette=class_palette())
+    if "overlays" in files:
+        save_image(coloured(read_image(photo.path), classes), files["overlays"])
+
+
 def cut(whole: np.ndarray, threshold: float | str) -> np.ndarray:
     """The object of a map, bool [H,W].
 
@@ -85,8 +101,13 @@ def cut(whole: np.ndarray, threshold: float | str) -> np.ndarray:
     return whole > threshold
 
 
-def save_image(array: np.ndarray, path: Path) -> None:
+def save_image(array: np.ndarray, path: Path, *, palette: np.ndarray | None = None) -> None:
     """Write a uint8 or uint16 array as PNG, or as JPEG where the name says so, by way of a temporary file.
+
+    Args:
+        array: [H,W] or [H,W,3].
+        path: file to write.
+        palette: colours uint8 [256,3] of a uint8 array [H,W], which then is stored as indices, as PASCAL VOC has it.
 
     Raises:
         OSError: it cannot be written; what was at ``path`` is still there.
@@ -94,9 +115,12 @@ def save_image(array: np.ndarray, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     kind = {"format": "JPEG", "quality": QUALITY} if path.suffix == ".jpg" else {"format": "PNG", "compress_level": 3}
+    image = Image.fromarray(array)
+    if palette is not None:
+        image.putpalette(palette.tobytes())  # what was grey values are now indices
     try:
         with open(temporary, "wb") as file:
-            Image.fromarray(array).save(file, **kind)
+            image.save(file, **kind)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
