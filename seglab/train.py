@@ -121,8 +121,8 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     data = audited_data(cfg)
     if not data.labelled and getattr(loss, "reads_masks", True):
         raise ValueError(
-            f"data={cfg.data.name} has no masks, and loss={choice(cfg)} learns from masks: expected loss=regularized, or "
-            "data with masks"
+            f"data={cfg.data.name} has no masks, and loss={choice(cfg)} learns from masks: expected loss=regularized, "
+            "or data with masks"
         )
     model = build_model(cfg, device)
     check_inputs(cfg, model, data.train)
