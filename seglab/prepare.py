@@ -32,6 +32,11 @@ VALUED += ("--package", "-p", "--experimental-rerun")
 
 FOLDERS = ("runtime.data_root", "runtime.outputs")
 
+HOW = {name: "your own" for name in ("pairs", "photos", "class_folders", "web")}
+HOW |= {"saliency_all": "joined", "texture_mosaic": "composed", "fabrics": "composed", "fabrics_single": "composed"}
+HOW |= {"pseudo_labels": "made by runs", "pseudo_labels_voc": "made by runs"}
+"""How data sets without a recipe come to be; any other is drawn."""
+
 
 def prepare(cfg: DictConfig) -> Path | None:
     """Prepare one data set, or list them all.
@@ -131,8 +136,11 @@ def table(root: Path) -> str:
         how = "fetched" if recipe.files else "by hand"
         rows.append((name, State(root, recipe).words(), how, size, recipe.title))
     for name in sorted(set(data_names()) - set(recipe_names())):
-        how = {"pairs": "your own", "saliency_all": "joined", "texture_mosaic": "composed"}.get(name, "drawn")
-        rows.append((name, "-", how, "-", first_words("data", name)))
+        source = OmegaConf.load(conf_dir() / "data" / f"{name}.yaml")
+        parts = list((source.get("about") or {}).get("download") or [])
+        how = HOW.get(name) or (f"with {', '.join(parts)}" if parts else "drawn")
+        there = State(root, load_recipe(parts[0])).words() if len(parts) == 1 else "-"
+        rows.append((name, there, how, "-", first_words("data", name)))
     for name in sorted(set(listing_names()) - set(recipe_names()) - set(data_names())):
         rows.append((name, "-", "audit only", "-", first_words("listing", name)))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
@@ -178,6 +186,7 @@ def check_form(arguments: list[str]) -> None:
             continue
         offered = offered_names()
         close = [argument] if argument in offered else difflib.get_close_matches(argument, offered, n=1)
+        close = [] if "/" in argument else close  # a path
         meant = f"did you mean data={close[0]}?" if close else "expected key=value, e.g. data=duts"
         raise ValueError(f"{argument or repr(argument)}: {meant}")
 

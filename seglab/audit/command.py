@@ -14,9 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from seglab.audit.audit import audit
 from seglab.audit.listing import from_listing
 from seglab.audit.report import AuditReport
-from seglab.audit.subject import Subject, from_pairs
+from seglab.audit.subject import Subject, from_source
 from seglab.config import conf_dir
-from seglab.data.pairs import Pairs
 from seglab.targets import instantiate
 
 
@@ -84,9 +83,9 @@ def subject_of(cfg: DictConfig) -> Subject:
     source = instantiate(data.source)
     if sets := data.source.get("sets"):
         raise ValueError(f"data={data.name}: audit the sets it joins one by one: data={', data='.join(sets)}")
-    if not isinstance(source, Pairs):
+    subject = from_source(source, root=cfg.runtime.data_root)
+    if subject is None:
         raise ValueError(f"data={data.name}: nothing to audit, seglab draws it")
-    subject = from_pairs(source, root=cfg.runtime.data_root)
     if not subject.entries:
         part = next(iter(source.images)) if isinstance(source.images, dict) else "train"
         source.items(part)  # raises the message of what is missing, and where it belongs

@@ -24,8 +24,8 @@ from seglab.audit.command import folder_of, listing_of
 from seglab.audit.finding import Finding
 from seglab.audit.listing import from_listing
 from seglab.audit.report import AuditReport, sort
-from seglab.audit.subject import Subject, from_pairs
-from seglab.data.pairs import STANDIN, Pairs
+from seglab.audit.subject import Subject, from_source
+from seglab.data.pairs import STANDIN
 from seglab.targets import instantiate
 
 log = logging.getLogger(__name__)
@@ -70,27 +70,27 @@ def audit_before_training(cfg: DictConfig) -> None:
 
 
 def subjects_of(cfg: DictConfig) -> list[Subject]:
-    """The training set with the parts a run uses, then every other set it is scored on; sets of files only.
+    """The training set with the parts a run uses, then every other set it uses; sets of files only.
 
-    Image and mask folders are audited as the run reads them, other layouts by their listing, in all its parts.
+    Folders of photos and masks are audited as the run reads them, other layouts by their listing, in all its parts.
     """
     names = list(dict.fromkeys(cfg.data.name if name == "self" else name for name in cfg.eval.sets))
+    negatives = cfg.get("negatives") or {}
+    own = ("negative",) if negatives and not negatives.get("data") else ()
     wanted: list[tuple[Any, tuple[str, ...]]] = [
-        (cfg.data, ("train", "test") if cfg.data.name in names else ("train",)),
+        (cfg.data, ("train", *(("test",) if cfg.data.name in names else ()), *own)),
     ]
-    for name in names:
+    others = [(negatives["data"], "train")] if negatives.get("data") else []
+    for name, part in [*others, *((name, "test") for name in names)]:
         if name != cfg.data.name:
             from seglab.data.build import data_of
 
-            wanted.append((data_of(cfg, name), ("test",)))
+            wanted.append((data_of(cfg, name), (part,)))
     subjects = []
     for data, parts in wanted:
-        source = instantiate(data.source)
-        if isinstance(source, Pairs):
-            subject = from_pairs(source, parts=parts, root=cfg.runtime.data_root)
-        elif (subject := _listed(data, cfg.runtime)) is None:
-            continue
-        if subject.entries and not _is_generated(subject):
+        subject = from_source(instantiate(data.source), parts=parts, root=cfg.runtime.data_root)
+        subject = subject or _listed(data, cfg.runtime)
+        if subject is not None and subject.entries and not _is_generated(subject):
             subjects.append(subject)
     return subjects
 
@@ -161,7 +161,7 @@ def _leaks(training: AuditReport, scored: AuditReport) -> list[Finding]:
     from seglab.audit.duplicates import duplicates
 
     here, there = training.subject.name, scored.subject.name
-    trained = [one for one in training.seen if one.entry.part == "train"]
+    trained = [one for one in training.seen if one.entry.part in ("train", "trainval")]
     both = [replace(one, entry=replace(one.entry, part=f"{here} train")) for one in trained]
     both += [replace(one, entry=replace(one.entry, part=there)) for one in scored.seen]
     return duplicates(both, within=False)

@@ -140,6 +140,45 @@ def from_pairs(source: Pairs, *, parts: Sequence[str] = PARTS, root: Path | str 
     )
 
 
+def from_source(source: Any, *, parts: Sequence[str] = PARTS, root: Path | str | None = None) -> Subject | None:
+    """A source whose parts are pairs of files or photos alone; None for any other.
+
+    Args:
+        source: :class:`seglab.data.pairs.Pairs`, or one that tells by ``looked_at(part)`` what a part is made of.
+        parts: the parts to look at; files that two of them share are looked at once.
+        root: folder that paths are told from.
+
+    Raises:
+        ValueError: no such folder, or one without photos.
+    """
+    if isinstance(source, Pairs):
+        return from_pairs(source, parts=parts, root=root)
+    if not hasattr(source, "looked_at"):
+        return None
+    about = source.about
+    subject = Subject(source.name, [], mask="none", title=str(about.get("title", "")))
+    subject.root = Path(os.path.abspath(root or "."))
+    subject.known_bad = known_bad(about.get("known_bad"), source.name)
+    counts = about.get("counts") or {}
+    subject.counts = {part: int(counts[part]) for part in parts if part in counts}
+    faults: dict[Fault, None] = {}
+    entries: dict[tuple[Path | None, Path | None], Entry] = {}
+    for part in parts:
+        looked = source.looked_at(part)
+        if isinstance(looked, Pairs):
+            found = from_pairs(looked, parts=(part,), root=root)
+            faults |= dict.fromkeys(found.faults)
+            subject.mask, subject.threshold, subject.values = found.mask, found.threshold, found.values
+            subject.unmasked = found.unmasked
+            new = found.entries
+        else:
+            new = [Entry(part, photo.id, photo.image, None) for photo in looked]
+        for entry in new:
+            entries.setdefault((entry.image, entry.mask), entry)
+    subject.entries, subject.faults = list(entries.values()), list(faults)
+    return subject
+
+
 def known_bad(given: Any, name: str) -> list[KnownBad]:
     """``about.known_bad`` of a data set, checked.
 

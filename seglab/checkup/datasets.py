@@ -69,6 +69,8 @@ def sets(data_root: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if "${runtime.data_root}" in path.read_text(encoding="utf-8"):
             content = OmegaConf.create({"runtime": {"data_root": data_root}, "data": OmegaConf.load(path)})
             content.data.pop("defaults", None)
+            if "runs" in content.data.source:  # label maps made by runs
+                continue
             data = OmegaConf.to_container(content, resolve=True)["data"]
             if "sets" not in data["source"]:  # those are looked at by themselves
                 yield path.stem, data
@@ -112,6 +114,8 @@ def folders(value: Any, names: list[str] | None) -> list[str]:
 
 
 def files(folder: str) -> int:
-    """Number of image files in a folder, by their names."""
+    """Number of image files in a folder, by their names; of class folders, those in them."""
     with os.scandir(folder) as entries:
-        return sum(entry.name.lower().endswith(IMAGES) for entry in entries)
+        found = list(entries)
+    count = sum(entry.name.lower().endswith(IMAGES) for entry in found)
+    return count or sum(name.lower().endswith(IMAGES) for e in found if e.is_dir() for name in os.listdir(e.path))

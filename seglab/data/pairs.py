@@ -78,7 +78,7 @@ class Pairs:
         self.split, self.split_seed = split, split_seed
         self.lists = {"train": train_list, "test": test_list}
         self.folders = folders
-        self.types = {"image": _suffixes(image_types), "mask": _suffixes(mask_types)}
+        self.types = {"image": suffixes(image_types), "mask": suffixes(mask_types)}
         self.threshold, self.unmasked = threshold, unmasked
         self.mask_values = None if mask_values is None else {int(k): int(v) for k, v in mask_values.items()}
         self._found: dict[str, list[FilePair]] = {}
@@ -219,10 +219,15 @@ def compare_counts(name: str, about: Mapping[str, Any], found: Mapping[str, int]
             log.warning("data=%s: %d %s images found, %d expected", name, count, key, counts[key])
 
 
-def _suffixes(types: Sequence[str] | None) -> tuple[str, ...]:
+def suffixes(types: Sequence[str] | None) -> tuple[str, ...]:
+    """File types as suffixes with a dot, in small letters; null = all that are read.
+
+    Raises:
+        ValueError: one that is not read.
+    """
     if types is None:
         return SUFFIXES
-    suffixes = tuple(f".{str(t).lower().lstrip('.')}" for t in types)
-    if odd := [s for s in suffixes if s not in SUFFIXES]:
+    found = tuple(f".{str(t).lower().lstrip('.')}" for t in types)
+    if odd := [s for s in found if s not in SUFFIXES]:
         raise ValueError(f"data.source.image_types/mask_types: {', '.join(odd)}: expected {', '.join(SUFFIXES)}")
-    return suffixes
+    return found

@@ -13,13 +13,16 @@ from functools import lru_cache
 import numpy as np
 
 from seglab.data.rng import Dice
-from seglab.data.shapes_outline import direction, outline, root, turned
+from seglab.data.shapes_outline import RING, direction, outline, root, turned
 
 UNIT = 4096
 """Side of the canvas."""
 
+SINGLE_SHARE = (11, 44)
+"""Per cent of the picture that the object of a ``single`` scene covers, from .. to."""
 
-def draw(*key: int | str, size: int) -> tuple[np.ndarray, np.ndarray]:
+
+def draw(*key: int | str, size: int, single: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Draw one scene.
 
     Objects and clutter share their colours and their outlines. What sets an object apart is its regular pattern
@@ -28,6 +31,7 @@ def draw(*key: int | str, size: int) -> tuple[np.ndarray, np.ndarray]:
     Args:
         key: names the scene.
         size: side in pixels.
+        single: exactly one object, near the middle, see :data:`SINGLE_SHARE`; otherwise one to three anywhere.
 
     Returns:
         Image uint8 [size,size,3] and mask uint8 [size,size] (1 = object).
@@ -39,6 +43,21 @@ def draw(*key: int | str, size: int) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(dice.between(3, 6)):
         _paint_clutter(dice, image, x, y, colours)
     mask = np.zeros((size, size), dtype=np.uint8)
+    if single:
+        column, row, radius, shape = _one_place(*key)
+        box = _box(column, row, radius, size)
+        u, v = x[:, box[1]] - column, y[box[0]] - row
+        _paint_object(dice, image[:, *box], mask[box], u, v, radius, colours, size, shape=shape)
+    else:
+        _paint_objects(dice, image, mask, x, y, colours, size)
+    _light(dice, image, x, y, size)
+    return np.ascontiguousarray(np.clip(image, 0, 255).astype(np.uint8).transpose(1, 2, 0)), mask
+
+
+def _paint_objects(
+    dice: Dice, image: np.ndarray, mask: np.ndarray, x: np.ndarray, y: np.ndarray, colours: np.ndarray, size: int
+) -> None:
+    """One to three objects that do not overlap."""
     count = dice.pick((1, 1, 1, 2, 2, 3))
     taken: list[tuple[int, int, int]] = []
     for _ in range(count):
@@ -51,8 +70,25 @@ def draw(*key: int | str, size: int) -> tuple[np.ndarray, np.ndarray]:
         _paint_object(
             dice, image[:, *box], mask[box], x[:, box[1]] - place[0], y[box[0]] - place[1], radius, colours, size
         )
-    _light(dice, image, x, y, size)
-    return np.ascontiguousarray(np.clip(image, 0, 255).astype(np.uint8).transpose(1, 2, 0)), mask
+
+
+def _one_place(*key: int | str) -> tuple[int, int, int, Dice]:
+    """Where the object of a single scene lies: column, row, radius, and a stream that its outline is drawn from.
+
+    Rings are left out, and so is what is too small or too large, measured on 64 x 64 points, whatever the size drawn.
+    """
+    x, y = canvas(64)
+    for attempt in range(64):
+        name = (*key, "single", attempt)
+        dice = Dice(*name)
+        column, row = (UNIT // 2 + dice.between(-500, 500) for _ in range(2))
+        radius = dice.between(800, 1750)
+        if Dice(*name, "outline").between(0, 6) == RING:
+            continue
+        level = outline(Dice(*name, "outline"), x - column, y - row, radius)
+        if SINGLE_SHARE[0] <= int((level >= 0).sum()) * 100 // level.size < SINGLE_SHARE[1]:
+            break
+    return column, row, radius, Dice(*name, "outline")
 
 
 @lru_cache(maxsize=4)
@@ -167,9 +203,11 @@ def _paint_object(
     radius: int,
     colours: np.ndarray,
     size: int,
+    *,
+    shape: Dice | None = None,
 ) -> None:
     """A shape with a regular pattern in two colours of the palette, or in one and its lighter or darker self."""
-    level = outline(dice, u, v, radius)
+    level = outline(shape or dice, u, v, radius)
     alpha = _edge(level, 24)
     first = dice.pick(colours) + _jitter(dice)
     if dice.chance(50):

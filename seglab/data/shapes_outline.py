@@ -14,6 +14,9 @@ _QUARTER = (1024, 1004, 946, 851, 724, 569, 392, 200, 0)
 _COS = (*_QUARTER, *(-v for v in _QUARTER[-2::-1]), *(-v for v in _QUARTER[1:]), *_QUARTER[-2:0:-1])
 """1024 cos(2 pi k / 32), k = 0..31, rounded."""
 
+RING = 5
+"""The kind of outline with a hole, by the first number that :func:`outline` draws, 0..6."""
+
 
 def direction(k: int) -> tuple[int, int]:
     """Unit vector number ``k`` of 32, times 1024."""
@@ -50,7 +53,7 @@ def outline(dice: Dice, u: np.ndarray, v: np.ndarray, radius: int) -> np.ndarray
         sides = [direction(start + 32 * i // 5) for i in range(5)]
         reach = np.sort([(u * a + v * b) >> 10 for a, b in sides], axis=0)
         return radius * 2 // 5 - reach[3]
-    if kind == 5:
+    if kind == RING:
         return np.minimum(radius - root(p * p + q * q), root(p * p + q * q) - radius * dice.between(35, 50) // 100)
     return _blob(dice, p, q, radius)
 

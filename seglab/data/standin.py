@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from PIL import Image
 
 from seglab.config import compose
+from seglab.data.names import data_overrides
 from seglab.data.pairs import PARTS
 from seglab.data.rng import Dice
 from seglab.data.shapes_draw import draw
@@ -55,7 +56,7 @@ def write_standins(
     """Write the stand-ins of several data sets; sets that are drawn when read, such as ``shapes``, need none.
 
     Args:
-        names: names of YAML files in ``conf/data``.
+        names: names of YAML files in ``conf/data``, perhaps with a category (``voc_coseg/cow``).
         root: the ``runtime.data_root`` they are written for.
         train: training images of each, where it has a training part.
         test: test images of each, where it has a test part.
@@ -67,18 +68,27 @@ def write_standins(
     Raises:
         ValueError: no such data set, or what :func:`write_standin` raises.
     """
+    from seglab.data.standin_objects import object_layout_of
     from seglab.data.standin_regions import layout_of
+    from seglab.data.standin_semantic import semantic_layout_of
 
     folders: dict[str, list[Path]] = {}
     for name in dict.fromkeys(names):
-        cfg = compose("prepare", [f"data={name}", "~eval"])  # how it is scored is not asked here
+        if alike := [one for one in folders if "/" in name and one.split("/")[0] == name.split("/")[0]]:
+            folders[name] = folders[alike[0]]  # another category of a set whose files are there
+            continue
+        cfg = compose("prepare", [*data_overrides(name), "~eval"])  # how it is scored is not asked here
         with open_dict(cfg):
             cfg.runtime.data_root = str(root)
-        if cfg.data.source.get("_target_") == "seglab.data.pairs.Pairs":
+        if other := OmegaConf.select(cfg, "data.about.standin"):
+            folders[name] = write_standins([other], root, train=train, test=test, size=size)[other]
+        elif cfg.data.source.get("_target_") == "seglab.data.pairs.Pairs":
             folders[name] = write_standin(cfg.data, train=train, test=test, size=size)
+        elif {"photos", "runs"} <= cfg.data.source.keys():  # pseudo-labels, of photos of another set
+            folders |= write_standins([cfg.data.source.photos], root, train=train, test=test, size=size)
         elif "sets" in cfg.data.source:
             folders |= write_standins(list(cfg.data.source.sets), root, train=train, test=test, size=size)
-        elif layout := layout_of(cfg.data):
+        elif layout := layout_of(cfg.data) or object_layout_of(cfg.data) or semantic_layout_of(cfg.data):
             folders[name] = layout(cfg.data, Path(root), {"train": train, "test": test}, size)
     return folders
 

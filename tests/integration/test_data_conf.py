@@ -15,8 +15,17 @@ from seglab.targets import instantiate
 REGIONS = ["bsds500", "camvid", "saliency_all", "texture", "texture_mosaic", "voc2012"]
 """Sets of regions; those with layouts of their own are in tests/unit/test_standin_regions.py."""
 
-OTHERS = ("toy_imbalance", *REGIONS)
-NAMES = sorted(p.stem for p in (conf_dir() / "data").glob("[a-z]*.yaml") if p.stem not in OTHERS)
+OBJECTS = ["oxford_pet", "voc_coseg", "web"]
+"""Sets of one object class with layouts of their own, tested in tests/unit/test_data_{pet,class_folders}.py."""
+
+BASES = ("_pairs", "ecssd", "dut_omron")
+"""What a data set of image and mask folders builds upon."""
+
+NAMES = ["shapes", "shapes_single"] + [
+    p.stem
+    for p in sorted((conf_dir() / "data").glob("[a-z]*.yaml"))
+    if any(f"defaults:\n  - {base}\n" in p.read_text() for base in BASES)
+]
 FOLDERS = ("images", "masks")
 
 
@@ -58,7 +67,7 @@ def test_reads_its_own_layout(name, tmp_path):
     assert cfg.data.name == name
     assert cfg.data.task == cfg.eval.task == "saliency"
     assert cfg.data.about.title
-    if name == "shapes":
+    if name.startswith("shapes"):
         assert len(instantiate(cfg.data.source).items("train")) == 400
         return
     with pytest.raises(ValueError, match=rf"data={name}: .* not found; expected"):
@@ -88,12 +97,12 @@ def test_sets_of_regions_say_what_is_missing(name, tmp_path):
         instantiate(cfg.data.source).items("train")
 
 
-@pytest.mark.parametrize("name", [n for n in (*NAMES, *REGIONS) if n not in ("shapes", "pairs")])
+@pytest.mark.parametrize("name", [n for n in (*NAMES, *REGIONS, *OBJECTS) if n != "pairs" and "shapes" not in n])
 def test_says_what_it_is(name, tmp_path):
     about = config(name, tmp_path).data.about
     for key in ("title", "homepage", "licence", "citation", "layout"):
         assert about[key]
-    assert about.get("counts") or name == "texture_mosaic"  # as many as one asks for
+    assert about.get("counts") or name in ("texture_mosaic", "voc_coseg", "web")  # as many as there are
 
 
 def test_the_data_choose_the_evaluation_and_the_command_line_overrides(tmp_path):

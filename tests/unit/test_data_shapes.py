@@ -26,6 +26,46 @@ def test_pixels_are_fixed(size):
     assert digest.hexdigest() == GOLDEN[size]
 
 
+SINGLE = "db4be5eec4bcd6cd3b360ebbf294c7aba8c0ad44e67c566eae950930bf7c891c"
+
+
+def test_single_scenes_are_fixed_and_others_than_the_default_ones():
+    digest = hashlib.sha256()
+    for part in ("train", "test"):
+        for item in Shapes(train=24, test=8, size=64, single=True).items(part):
+            image, mask = item.read()
+            digest.update(image.tobytes() + mask.tobytes())
+    assert digest.hexdigest() == SINGLE
+    one, other = (Shapes(train=1, size=64, single=single).items("train")[0] for single in (True, False))
+    assert one.fingerprint() != other.fingerprint()
+
+
+def test_single_scenes_have_one_object_near_the_middle():
+    from skimage.measure import label
+
+    shares, middle = [], []
+    for item in Shapes(train=150, size=64, single=True).items("train"):
+        mask = item.read()[1]
+        assert label(mask, connectivity=2).max() == 1
+        shares.append(mask.mean())
+        middle.append(mask[31:33, 31:33].mean())
+    assert min(shares) > 0.1
+    assert max(shares) < 0.45
+    assert np.mean(middle) > 0.9
+
+
+def test_no_threshold_finds_a_single_object():
+    grey = [
+        (image.mean(-1), mask == 1)
+        for image, mask in (item.read() for item in Shapes(train=30, size=64, single=True).items("train"))
+    ]
+    best = []
+    for values, mask in grey:
+        found = [side for t in range(8, 256, 8) for side in (values >= t, values < t)]
+        best.append(max((one & mask).sum() / (one | mask).sum() for one in found))
+    assert np.mean(best) < 0.5
+
+
 def test_random_numbers_are_those_of_splitmix64():
     # the published generator, started with 0; here the key of no words
     assert int(integers(2)[0]) == 0xE220A8397B1DCDAF
@@ -81,7 +121,7 @@ def test_colour_does_not_tell_object_from_clutter():
     assert np.mean(scores) < 0.6
 
 
-@pytest.mark.parametrize("options", [{"train": -1}, {"size": 8}, {"test": 2.5}])
+@pytest.mark.parametrize("options", [{"train": -1}, {"size": 8}, {"test": 2.5}, {"single": 1}])
 def test_bad_options(options):
     key = next(iter(options))
     with pytest.raises(ValueError, match=rf"data\.source\.{key}="):
