@@ -71,9 +71,9 @@ def run_command(
     # With this flag Hydra raises its errors instead of printing a cut traceback, and we can word them.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
-        from seglab.config import ids_as_text
+        from seglab.config import as_hydra_reads
 
-        sys.argv[1:] = ids_as_text(prepare(arguments) if prepare else arguments)
+        sys.argv[1:] = as_hydra_reads(prepare(arguments) if prepare else arguments)
         _hydra_main(command, task)
     except Stopped as stop:
         if resumable:

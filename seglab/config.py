@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab import interpolations as interpolations  # registered before any config is read
+from seglab.data.names import data_overrides
 from seglab.run import Run
 from seglab.targets import check_targets
 from seglab.words import nearest
@@ -52,7 +53,7 @@ def compose(command: str, overrides: list[str] | None = None) -> DictConfig:
 
     from seglab.explain import explain
 
-    overrides = ids_as_text(overrides or [])
+    overrides = as_hydra_reads(overrides or [])
     for override in overrides:
         # Composing must not import anything: hydra.searchpath=[pkg://...] would. The command line has its own way.
         if re.match(r"[+~ \t]*hydra(?![\w-])", override):
@@ -74,8 +75,11 @@ def compose(command: str, overrides: list[str] | None = None) -> DictConfig:
     return finalise(cfg, choices, given)
 
 
-def ids_as_text(arguments: Sequence[str]) -> list[str]:
-    """Overrides in which a run's id is text: ``init.run=12e4567890`` would be a number, an infinite one, to Hydra.
+def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
+    """Overrides as Hydra has to get them.
+
+    A run's id is text (``init.run=12e4567890`` would be a number, an infinite one), and a data set's name may have a
+    category (``data=voc_coseg/cow`` is ``data=voc_coseg data.category=cow``).
 
     Args:
         arguments: command line; every key that ends in ``run`` is looked at, several ids with commas included.
@@ -83,6 +87,9 @@ def ids_as_text(arguments: Sequence[str]) -> list[str]:
     found = []
     for argument in arguments:
         key, _, value = argument.partition("=")
+        if key == "data" and "," not in value and (conf_dir() / "data" / f"{value.partition('/')[0]}.yaml").is_file():
+            found += data_overrides(value)
+            continue
         if key.lstrip("+").split(".")[-1] == "run" and not set(value) & set("'\"[]{}()"):
             value = ",".join(f"'{v}'" if re.fullmatch(r"\d+(e\d+)?", v) else v for v in value.split(","))
             argument = f"{key}={value}"

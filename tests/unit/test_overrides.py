@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from omegaconf.errors import MissingMandatoryValue
 
-from seglab.config import compose, ids_as_text
+from seglab.config import compose, as_hydra_reads
 from seglab.explain import explain
 
 
@@ -115,7 +115,7 @@ def test_joined_sets_are_changed_one_by_one() -> None:
     ],
 )
 def test_ids_that_look_like_numbers_are_text(given: str, read: str) -> None:
-    assert ids_as_text([given]) == [read]
+    assert as_hydra_reads([given]) == [read]
 
 
 def test_an_id_that_looks_like_a_number_is_found(tmp_path) -> None:
@@ -134,3 +134,9 @@ def test_a_run_to_start_from_that_is_not_named() -> None:
     with pytest.raises(MissingMandatoryValue) as error:
         str(cfg.init.run)
     assert explain(error.value, "train") == "init.run is missing: expected the finished run: its id or its folder"
+
+
+def test_a_category_can_be_part_of_the_name_of_the_data() -> None:
+    assert compose("train", ["data=voc_coseg/cow"]).data.name == "voc_coseg/cow"
+    typed = compose("train", ["data=voc_coseg", "data.category=cow"])
+    assert compose("train", ["data=voc_coseg/cow"]) == typed
