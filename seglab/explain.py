@@ -117,7 +117,9 @@ def _guess(key: str, known: list[str], command: str) -> str:
 
 
 def _these(places: list[str]) -> str:
-    return f", did you mean {' or '.join(repr(place) for place in places[:3])}?"
+    """Those nearest to the top; a key of the same name deep inside an option is hardly ever meant."""
+    nearest_top = [place for place in places if place.count(".") == places[0].count(".")]
+    return f", did you mean {' or '.join(repr(place) for place in nearest_top[:3])}?"
 
 
 def groups() -> list[str]:
