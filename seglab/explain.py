@@ -117,9 +117,7 @@ def _guess(key: str, known: list[str], command: str) -> str:
 
 
 def _these(places: list[str]) -> str:
-    """Those nearest to the top; a key of the same name deep inside an option is hardly ever meant."""
-    nearest_top = [place for place in places if place.count(".") == places[0].count(".")]
-    return f", did you mean {' or '.join(repr(place) for place in nearest_top[:3])}?"
+    return f", did you mean {' or '.join(repr(place) for place in places[:3])}?"
 
 
 def groups() -> list[str]:
@@ -164,6 +162,8 @@ def _leaves(command: str) -> dict[str, list[str]]:
             if str(key) in ("defaults", "about") or str(key).startswith("_"):
                 continue
             found.setdefault(str(key), set()).add(f"{prefix}.{key}")
+            if str(key) == "phases":  # hardly ever meant by who types epochs
+                continue
             walk(node._get_node(key), f"{prefix}.{key}")
 
     for group in read_groups(command):
