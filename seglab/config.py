@@ -208,7 +208,8 @@ def check_values(cfg: DictConfig) -> None:
     """
     for key, (fits, expected) in RULES.items():
         value = OmegaConf.select(cfg, key, default=ABSENT)
-        if value is not ABSENT and (value is not None or key in NEVER_NULL) and not fits(value):
+        never = key in NEVER_NULL or (key == "schedule.epochs" and OmegaConf.select(cfg, "schedule.phases") is None)
+        if value is not ABSENT and (value is not None or never) and not fits(value):
             raise ValueError(f"{key}={value}: expected {expected}")
 
 

@@ -95,10 +95,13 @@ def check_table(plan: Plan, name: str) -> None:
     for node in spec.figures:
         check_figure(spec.id, node)
     for row in spec.rows:
-        for column in spec.columns if row.cells else ():
-            other, there = plan.reference(name, row, column)
-            if not any(r.name == there and not r.cells for r in plan.spec(other).rows):
-                raise ValueError(f"table={spec.id}: row '{row.name}': cells: no row '{there}' with runs in {other}")
+        for key in ("cells", "starts_from", "labels_from"):
+            named = getattr(row, key) or ()
+            for text in (named,) if isinstance(named, str) else named:
+                try:
+                    plan.check_reference(text, name)
+                except ValueError as error:
+                    raise ValueError(f"table={spec.id}: row '{row.name}': {key}: {error}") from error
 
 
 def is_wanted(row: str, patterns: list[str]) -> bool:
@@ -133,8 +136,10 @@ def train_what_is_missing(cfg: DictConfig, plan: Plan, jobs: list[Job]) -> None:
 
     todo: dict[str, Job] = {}
     for job in in_order(jobs):
-        if job.start is not None and job.start.key not in todo and not job.start.is_done:
-            job.outcome = ("failed", f"it starts from {job.start.key}: {': '.join(filter(None, state_of(job.start)))}")
+        lacking = [(what, j) for what, j in job.needs.items() if j.key not in todo and not j.is_done]
+        if lacking:
+            what, other = lacking[0]
+            job.outcome = ("failed", f"{what} {other.key}: {': '.join(filter(None, state_of(other)))}")
         elif job.run is not None and state_of(job).name not in ("done", "data missing"):
             todo[job.key] = job
     if not todo:
@@ -163,7 +168,7 @@ def as_work(job: Job, todo: dict[str, Job]) -> Work:
         key=job.key,
         folder=str(job.run.path),
         configs=tuple(OmegaConf.to_yaml(cfg) for cfg in job.configs()),
-        after=(job.start.key,) if job.start is not None and job.start.key in todo else (),
+        after=tuple(other.key for other in job.needs.values() if other.key in todo),
     )
 
 
@@ -183,7 +188,7 @@ def write(cfg: DictConfig, plan: Plan, chosen: dict[str, list[Row]]) -> list[str
         values = collect(plan, name, code=code)
         stem = values.spec.id if values.scale == "paper" else f"{values.spec.id}-{values.scale}"
         figures, undrawn = draw_figures(plan, name, values, root / "figures" / stem)
-        if len(rows) < len(values.spec.rows):
+        if len(rows) < len(plan.spec(name).rows):
             undrawn = []  # not all rows were asked for, so a figure of all of them cannot be expected
         verdicts = board(values, lambda other: collect(plan, other, code=code))
         for path in write_tables(values, verdicts, root / "tables", stem, figures):
@@ -198,7 +203,7 @@ def without_number(values: TableValues, rows: list[Row]) -> list[str]:
     """Rows that should have numbers and do not, each with its first reason."""
     lines = []
     for row in rows:
-        if row.kind == "published" or row.unavailable:
+        if row.kind in ("published", "start") or row.unavailable:
             continue
         for column in values.columns:
             cell = values.cells[row.name, column.name]

@@ -223,7 +223,8 @@ def _printed(cell: Cell) -> float | None:
 
 def _marks(values: TableValues, column: Column, own: int, theirs: int) -> dict[str, dict[str, str]]:
     """Row -> best or second, apart for ours and published; what looks equal as shown is equal."""
-    cells = {row.name: values.cells.get((row.name, column.name), Cell()) for row in values.spec.rows}
+    ranked = [row for row in values.spec.rows if not row.difference and not (row.metric and row.kind == "extra")]
+    cells = {row.name: values.cells.get((row.name, column.name), Cell()) for row in ranked}
     extra = {row.name for row in values.spec.rows if row.kind == "extra"}
     ours = {name: round(c.mean, own) for name, c in cells.items() if c.mean is not None}
     # The published numbers of an extra row repeat those of the paper's row.

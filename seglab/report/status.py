@@ -15,7 +15,7 @@ QUIET = ("done", "published", "not run")
 
 
 def status_text(title: str, rows: Iterable[tuple[Row, list[Job]]]) -> str:
-    """A block of lines: the sum over a table, one line a row, and every reason.
+    """A block of lines: the sum over a table, one line a row, and every reason, said once.
 
     Args:
         title: heading of the block.
@@ -24,6 +24,7 @@ def status_text(title: str, rows: Iterable[tuple[Row, list[Job]]]) -> str:
     rows = [(row, [(job, state_of(job)) for job in jobs]) for row, jobs in rows]
     once = {job.key: state for _, jobs in rows for job, state in jobs}
     lines = [f"{title}: {len(once)} runs: {counts(once.values())}"]
+    said: set[str] = set()
     for row, jobs in rows:
         what = "published" if row.kind == "published" else f"not built: {row.unavailable}" if row.unavailable else ""
         lines.append(f"  {row.name:<{WIDTH}} {what or counts(state for _, state in jobs)}")
@@ -31,8 +32,12 @@ def status_text(title: str, rows: Iterable[tuple[Row, list[Job]]]) -> str:
         for job, state in jobs:
             if state.name not in QUIET and state.reason:
                 reasons.setdefault(f"{state.name}: {state.reason}", []).append(job.seed)
-        for reason, seeds in reasons.items():
-            lines.append(f"  {'':<{WIDTH}} seed {', '.join(map(str, dict.fromkeys(seeds)))}: {reason}")
+        new = [reason for reason in reasons if reason not in said]
+        said.update(new)
+        for reason in new:
+            lines.append(f"  {'':<{WIDTH}} seed {', '.join(map(str, dict.fromkeys(reasons[reason])))}: {reason}")
+        if len(new) < len(reasons):
+            lines.append(f"  {'':<{WIDTH}} {len(reasons) - len(new)} of the reasons above")
     return "\n".join(lines) + "\n"
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -25,19 +28,18 @@ def collect(plan: Plan, table: str, *, code: str | None = None) -> TableValues:
         table: name of the table.
         code: commit of the code that renders.
     """
-    spec, scale, columns = plan.spec(table), plan.scale(table), plan.columns(table)
+    scale, columns = plan.scale(table), plan.columns(table)
+    spec = replace(plan.spec(table), rows=tuple(row for row in plan.spec(table).rows if row.kind != "start"))
     cells, runs = {}, {}
     for row in spec.rows:
         for column in columns:
-            jobs = plan.cell_jobs(table, row, column)
-            position = [c.paper_name for c in spec.columns].index(column.paper_name)
-            cells[row.name, column.name] = _cell(_source(plan, table, row, column), column, jobs, position, of=row)
+            cells[row.name, column.name] = cell_of(plan, table, row, column)
         jobs = plan.row_jobs(table, row)
-        starts = {job.start.key for job in jobs if job.start is not None}
+        uses = {other.key: " (its labels)" for job in jobs for other in job.labels.values()}
+        uses |= {job.start.key: " (its start)" for job in jobs if job.start is not None}
         for job in jobs:
             if job.run is not None and job.run.done:
-                name = f"{row.name} (its start)" if job.key in starts else row.name
-                runs.setdefault((row.name, job.key), run_info(job.run, name, job.seed))
+                runs.setdefault((row.name, job.key), run_info(job.run, row.name + uses.get(job.key, ""), job.seed))
     return TableValues(
         spec=spec,
         scale=scale.name,
@@ -59,29 +61,53 @@ def command_line(plan: Plan, table: str) -> str:
     return shlex.join(["python", "-m", "seglab.table", f"table={table}", f"scale={cfg.scale.own}", *changed])
 
 
-def _source(plan: Plan, table: str, row: Row, column: Column) -> Row:
-    """The row that a cell's runs belong to: itself, or the one an assembled row takes the cell from."""
-    while row.cells:
-        table, name = plan.reference(table, row, column)
-        row = plan.spec(table).row(name)
-    return row
-
-
-def _cell(row: Row, column: Column, jobs: list[Job], position: int, *, of: Row) -> Cell:
-    published = of.values[position] if of.values else None
-    printed = of.printed[position] if of.printed else published
+def cell_of(plan: Plan, table: str, row: Row, column: Column) -> Cell:
+    """One cell: read from runs, or worked out from other cells."""
+    position = [c.paper_name for c in plan.spec(table).columns].index(column.paper_name)
+    published = row.values[position] if row.values else None
+    known = {"published": published, "printed": row.printed[position] if row.printed else published}
     if row.kind == "published":
-        return Cell(published=published, printed=printed, state="published")
+        return Cell(**known, state="published")
     if row.unavailable:
-        return Cell(published=published, printed=printed, state="not built", reason=row.unavailable)
+        return Cell(**known, state="not built", reason=row.unavailable)
+    if row.difference:
+        pair = [cell_of(plan, table, plan.spec(table).row(name), column) for name in row.difference]
+        return replace(combined(pair, lambda numbers: numbers[0] - numbers[1]), **known)
+    if column.mean_of:
+        cells = [cell_of(plan, table, row, other) for other in plan.averaged(table, column)]
+        return replace(combined(cells, statistics.fmean), **known)
+    if row.metric:
+        column = replace(column, metric=row.metric)
+    return replace(_measured(plan.cell_jobs(table, row, column), column), **known)
+
+
+def combined(cells: Sequence[Cell], rule: Callable[[Sequence[float]], float]) -> Cell:
+    """A cell worked out from others, seed by seed; it takes the state of the first that is not done.
+
+    Args:
+        cells: one or more.
+        rule: from their numbers of one seed to that of the new cell.
+    """
+    seeds = [seed for seed in cells[0].seeds if all(seed in cell.seeds for cell in cells)]
+    undone = next((cell for cell in cells if cell.state != "done"), None)
+    state = "done" if undone is None else "part" if seeds else undone.state
+    return Cell(
+        ours=tuple(rule([cell.ours[cell.seeds.index(seed)] for cell in cells]) for seed in seeds),
+        seeds=tuple(seeds),
+        runs=tuple(dict.fromkeys(run for cell in cells for run in cell.runs)),
+        state=state if undone is None or undone.state != "part" or seeds else "not run",
+        reason="" if undone is None else undone.reason,
+    )
+
+
+def _measured(jobs: list[Job], column: Column) -> Cell:
+    """A cell without the paper's number: what each run scored, or why one did not."""
     found = {job: value for job in jobs if (value := number(job, column)) is not None}
     state = State("done") if len(found) == len(jobs) else _why_not(jobs, column)
     return Cell(
         ours=tuple(found.values()),
         seeds=tuple(job.seed for job in found),
         runs=tuple(job.key for job in found),
-        published=published,
-        printed=printed,
         state="part" if found and state.name != "done" else state.name,
         reason=state.reason,
     )
@@ -90,9 +116,9 @@ def _cell(row: Row, column: Column, jobs: list[Job], position: int, *, of: Row) 
 def number(job: Job, column: Column) -> float | None:
     """What a finished run scored on a column's data set; None where it did not, or not so."""
     content = _content(job, column)
-    return (
-        None if content is None or column.metric not in content["metrics"] else float(content["metrics"][column.metric])
-    )
+    if content is None or column.metric not in content["metrics"]:
+        return None
+    return column.factor * float(content["metrics"][column.metric])
 
 
 def _content(job: Job, column: Column) -> dict[str, Any] | None:

@@ -34,7 +34,9 @@ class Job:
         cfg: finalised config; None where it could not be composed.
         problem: why there is no config, in words.
         data_missing: whether the problem is that nothing stands in for its data at this scale.
+        where: the data set it is looked at on, where that tells jobs without a config apart.
         start: the job whose finished run this one starts from.
+        labels: class -> the job whose finished run makes the label maps of its photos.
         wanted: protocol -> names of the data sets to score on.
         untrainable: why its training images cannot be read; filled, like ``missing``, by :mod:`seglab.tables.state`.
         missing: data set -> why its test images cannot be read.
@@ -47,7 +49,9 @@ class Job:
     cfg: DictConfig | None = None
     problem: str = ""
     data_missing: bool = False
+    where: str = ""
     start: Job | None = None
+    labels: dict[str, Job] = field(default_factory=dict)
     wanted: dict[str, list[str]] = field(default_factory=dict)
     untrainable: str = ""
     missing: dict[str, str] = field(default_factory=dict)
@@ -62,7 +66,15 @@ class Job:
     @property
     def key(self) -> str:
         """Name of the run folder, or what there is to tell jobs apart."""
-        return self.run.path.name if self.run else f"{self.table}: {self.row}, seed {self.seed}"
+        on = f" on {self.where}" if self.where else ""
+        return self.run.path.name if self.run else f"{self.table}: {self.row}{on}, seed {self.seed}"
+
+    @property
+    def needs(self) -> dict[str, Job]:
+        """The jobs that have to be finished before this one, each with what it is for, in words."""
+        start = {f"its start, '{self.start.row}',": self.start} if self.start is not None else {}
+        labels = {f"the network of {category}, '{job.row}',": job for category, job in self.labels.items()}
+        return start | labels
 
     @property
     def is_done(self) -> bool:

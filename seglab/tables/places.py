@@ -17,6 +17,8 @@ from seglab.tables.spec import Claim, Column, Row, TableSpec
 from seglab.words import nearest
 
 Loader = Callable[[str], TableSpec]
+PAPER = ("ours", "published")
+"""Kinds of rows that the paper has, which a name with ``*`` stands for."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,7 @@ def _reference(text: str, spec: TableSpec, load: Loader) -> Reference:
 def _rows(spec: TableSpec, name: str) -> tuple[Row, ...]:
     """The row of that name, or the rows that match; the paper's statements do not speak of rows it does not have."""
     exact = tuple(row for row in spec.rows if row.name == name)
-    return exact or tuple(row for row in spec.rows if "*" in name and row.kind != "extra" and matches(row.name, name))
+    return exact or tuple(row for row in spec.rows if "*" in name and row.kind in PAPER and matches(row.name, name))
 
 
 def _add(to: list[str] | set[str], what: str) -> None:

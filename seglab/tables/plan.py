@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seglab.config import compose
 from seglab.data.pairs import DataMissing
+from seglab.tables.configs import Configs, first_stand_in
 from seglab.tables.job import Job
+from seglab.tables.reference import Place, RunsOf
 from seglab.tables.scale import Scale, scale_for
 from seglab.tables.spec import Column, Row, TableSpec, load_table
+from seglab.words import nearest
 
 
 class Plan:
@@ -31,8 +34,9 @@ class Plan:
     def __init__(self, cfg: DictConfig) -> None:
         self.cfg = cfg
         self.jobs: dict[str, Job] = {}
-        self._asked: dict[tuple[str, str, str | None, int], Job] = {}
-        self._composed: dict[tuple[str, ...], DictConfig | ValueError] = {}
+        self.configs = Configs(outputs=self.outputs, data_root=self.data_root)
+        self._asked: dict[tuple[str, str, Place | None, int], Job] = {}
+        self._open: list[tuple[str, str, Place | None, int]] = []
         self._specs: dict[str, TableSpec] = {}
         self._scales: dict[str, Scale] = {}
 
@@ -56,9 +60,19 @@ class Plan:
         return self.scale(table).columns(self.spec(table))
 
     def row_jobs(self, table: str, row: Row) -> list[Job]:
-        """All jobs of a row, with the test sets of its columns noted in them."""
+        """All jobs of a row, those it starts from before it, with the test sets of its columns noted in them.
+
+        Those of a row that is not shown are the ones that the other rows of its table asked for.
+        """
+        if row.kind == "start":
+            for other in self.spec(table).rows:
+                if other.kind != "start":
+                    self.row_jobs(table, other)
+            return list(in_order(job for (t, name, *_), job in self._asked.items() if (t, name) == (table, row.name)))
         found: dict[str, Job] = {}
         for column in self.columns(table):
+            if column.mean_of:
+                continue
             for job in self.cell_jobs(table, row, column):
                 job.want(column)
                 found.setdefault(job.key, job)
@@ -69,30 +83,76 @@ class Plan:
         return list(in_order(found.values()))
 
     def cell_jobs(self, table: str, row: Row, column: Column) -> list[Job]:
-        """The jobs of one cell, one per seed; empty where nothing is to be run."""
-        if row.cells:
-            other, name = self.reference(table, row, column)
-            return self.cell_jobs(other, self.spec(other).row(name), column)
-        if not row.run:
-            return []
-        domain = column.set if self.spec(table).trained_on == "column" else None
-        return [self._job(table, row, domain, seed) for seed in self.scale(table).seeds]
+        """The jobs of one cell, one per seed; of two rows where it is their difference, of all columns of a mean.
 
-    def reference(self, table: str, row: Row, column: Column) -> tuple[str, str]:
-        """Table and row that an assembled row takes a cell from."""
+        Empty where nothing is to be run.
+        """
+        if column.mean_of:
+            return [job for other in self.averaged(table, column) for job in self.cell_jobs(table, row, other)]
+        if row.difference:
+            rows = [self.spec(table).row(name) for name in row.difference]
+            return [job for other in rows for job in self.cell_jobs(table, other, column)]
+        place = Place(self.spec(table).column(column.paper_name).set, column.set)
+        if row.cells:
+            wanted = self.reference(table, row, column)
+            return [self._job_of(wanted, table, place, seed) for seed in self.scale(wanted.table).seeds]
+        return [self._job(table, row, place, seed) for seed in self.scale(table).seeds] if row.run else []
+
+    def averaged(self, table: str, column: Column) -> list[Column]:
+        """The columns that one with ``mean_of`` is the mean of, as they are at this scale."""
+        everything = "*" in column.mean_of
+        own = [c for c in self.columns(table) if not c.mean_of]
+        return [c for c in own if everything or c.paper_name in column.mean_of]
+
+    def reference(self, table: str, row: Row, column: Column) -> RunsOf:
+        """What an assembled row takes a cell from."""
         names = [c.paper_name for c in self.spec(table).columns]
-        other, _, name = row.cells[names.index(column.paper_name)].rpartition(":")
-        return other or table, name
+        wanted = RunsOf.read(row.cells[names.index(column.paper_name)])
+        return replace(wanted, table=wanted.table or table)
 
     def row_config(self, table: str, row: Row, job: Job) -> DictConfig:
         """The config of one of a row's own jobs with the settings of ``eval`` that the row itself asks for."""
-        domain = job.cfg.data.name if self.spec(table).trained_on == "column" else None
-        return job.cfg_for(self._config(table, row, domain).eval.protocol.name)
+        trained_on = row.trained_on or self.spec(table).trained_on
+        domain = None if trained_on == "row" else job.cfg.data.name
+        return job.cfg_for(self.configs.of(row, self.scale(table), domain).eval.protocol.name)
 
-    def _job(self, table: str, row: Row, domain: str | None, seed: int) -> Job:
-        asked = (table, row.name, domain, seed)
+    def check_reference(self, text: str, table: str) -> None:
+        """Find the row that a row of ``table`` names, and its column.
+
+        Raises:
+            ValueError: there is no such table, row or column; the row is not trained.
+        """
+        wanted = RunsOf.read(text)
+        spec = self.spec(wanted.table or table)
+        columns = [c.paper_name for c in spec.columns if not c.mean_of]
+        for what, name, known in (
+            ("row with runs", wanted.row, [row.name for row in spec.rows if row.run]),
+            ("column", wanted.column, columns),
+        ):
+            if name and name not in known:
+                raise ValueError(f"'{text}': no {what} '{name}' in {spec.id}{nearest(name, known)}")
+
+    def _job_of(self, wanted: RunsOf, table: str, place: Place | None, seed: int) -> Job:
+        """The job that a reference names, for a row of ``table`` that is looked at on ``place``."""
+        other = wanted.table or table
+        spec = self.spec(other)
+        if wanted.column:
+            paper = spec.column(wanted.column).set
+            stand_ins = self.scale(other).stand_ins(paper)
+            if not stand_ins:
+                problem = f"data={paper}: nothing stands in for it at scale={self.scale(other).name}"
+                return Job(spec.id, wanted.row, seed, problem=problem, data_missing=True)
+            place = Place(paper, stand_ins[0])
+        return self._job(other, spec.row(wanted.row), place, seed)
+
+    def _job(self, table: str, row: Row, place: Place | None, seed: int) -> Job:
+        asked = (table, row.name, place if self._is_local(table, row) else None, seed)
+        if asked in self._open:
+            raise ValueError(f"table={table}: row '{row.name}': starts_from: the rows start from each other")
         if asked not in self._asked:
-            job = self._new_job(table, row, domain, seed)
+            self._open.append(asked)
+            job = self._new_job(table, row, asked[2], seed)
+            self._open.remove(asked)
             # The same run may belong to other rows and tables: they share the job.
             known = self.jobs.setdefault(job.key, job)
             if job.cfg is not None and not known.measure_as(job.cfg):
@@ -109,46 +169,50 @@ class Plan:
             self._asked[asked] = known
         return self._asked[asked]
 
-    def _new_job(self, table: str, row: Row, domain: str | None, seed: int) -> Job:
-        job = Job(self.spec(table).id, row.name, seed)
+    def _new_job(self, table: str, row: Row, place: Place | None, seed: int) -> Job:
+        job = Job(self.spec(table).id, row.name, seed, where=place.set if place else "")
         try:
-            cfg = copy.deepcopy(self._config(table, row, domain))
+            cfg = copy.deepcopy(self.configs.of(row, self.scale(table), self._domain(table, row, place)))
+            labels = self.configs.label_places(row, self.scale(table)) if row.labels_from else {}
         except ValueError as error:
             job.problem, job.data_missing = str(error), isinstance(error, DataMissing)
             return job
         cfg.seed = seed
+        for category, photos in labels.items():
+            job.labels[category] = self._job_of(RunsOf.read(row.labels_from), table, photos, seed)
         if row.starts_from:
-            start = self._job(table, self.spec(table).row(row.starts_from), domain, seed)
-            if start.run is None:
-                job.problem = f"its start, '{row.starts_from}', cannot be made: {start.problem}"
+            job.start = self._job_of(RunsOf.read(row.starts_from), table, place, seed)
+        for what, other in job.needs.items():
+            if other.run is None:
+                job.problem, job.data_missing = f"{what} cannot be made: {other.problem}", other.data_missing
                 return job
-            job.start = start
-            cfg.init = OmegaConf.create({"weights": None, "file": None, "run": str(start.run.path)})
+        if job.start:
+            cfg.init = OmegaConf.create({"weights": None, "file": None, "run": str(job.start.run.path)})
+        if job.labels:
+            cfg.data.source.runs = {category: made.run.path.name for category, made in job.labels.items()}
         job.cfg = cfg
         return job
 
-    def _config(self, table: str, row: Row, domain: str | None) -> DictConfig:
-        """A row's config at this scale, without its seed."""
-        scale = self.scale(table)
-        groups = tuple(o for o in row.run if "." not in o.split("=")[0])
-        data, model, *_ = self._compose(groups).name.split("-")
-        stand_ins = (domain,) if domain else scale.stand_ins(data)
-        if not stand_ins:
-            raise DataMissing(f"data={data}: nothing stands in for it at scale={scale.name}")
-        changed = [f"data={stand_ins[0]}", f"model={(scale.models or {}).get(model, model)}"]
-        places = [f"runtime.outputs={self.outputs}", f"runtime.data_root={self.data_root}"]
-        return self._compose(_last_of_each((*row.run, *changed, *scale.overrides, *places)))
+    def _is_local(self, table: str, row: Row) -> bool:
+        """Whether a row is trained anew for every data set it is looked at on."""
+        if (row.trained_on or self.spec(table).trained_on) != "row":
+            return True
+        start = RunsOf.read(row.starts_from) if row.starts_from else None
+        if start is None or start.column:
+            return False
+        other = start.table or table
+        return self._is_local(other, self.spec(other).row(start.row))
 
-    def _compose(self, overrides: tuple[str, ...]) -> DictConfig:
-        if overrides not in self._composed:
-            try:
-                self._composed[overrides] = compose("train", list(overrides))
-            except ValueError as error:
-                self._composed[overrides] = error
-        found = self._composed[overrides]
-        if isinstance(found, ValueError):
-            raise found
-        return found
+    def _domain(self, table: str, row: Row, place: Place | None) -> str | None:
+        """The data set a row trains on, as it is at this scale; None = the one its own overrides name."""
+        rule = row.trained_on or self.spec(table).trained_on
+        if place is None or rule == "row":
+            return None
+        if rule == "column":
+            return place.set
+        if not place.category:
+            raise ValueError(f"trained_on={rule}: {place.paper} has no category; expected columns such as a_set/cow")
+        return first_stand_in(self.scale(table), rule.replace("*", place.category))
 
     @property
     def outputs(self) -> Path:
@@ -162,7 +226,7 @@ class Plan:
 
     def sets(self) -> list[str]:
         """Names of all data sets the jobs so far train or score on."""
-        trained = [job.cfg.data.name for job in self.jobs.values() if job.cfg is not None]
+        trained = [job.cfg.data.name for job in self.jobs.values() if job.cfg is not None and not job.labels]
         scored = [name for job in self.jobs.values() for sets in job.wanted.values() for name in sets]
         drawn = [str(f["data"]) for table in list(self._specs) for f in self.figures(table) if f.get("data")]
         return sorted({*trained, *scored, *drawn})
@@ -180,25 +244,15 @@ class Plan:
 
 
 def in_order(jobs: Iterable[Job]) -> Iterator[Job]:
-    """Each job once, with those it starts from before it."""
+    """Each job once, with those it needs before it."""
     seen: set[str] = set()
 
     def visit(job: Job) -> Iterator[Job]:
         if job.key not in seen:
             seen.add(job.key)
-            if job.start is not None:
-                yield from visit(job.start)
+            for needed in job.needs.values():
+                yield from visit(needed)
             yield job
 
     for job in jobs:
         yield from visit(job)
-
-
-def _last_of_each(overrides: Iterable[str]) -> tuple[str, ...]:
-    """Of several overrides of one key the last; Hydra would refuse some of them."""
-    last: dict[str, str] = {}
-    for override in overrides:
-        key = override.split("=")[0]
-        last.pop(key, None)
-        last[key] = override
-    return tuple(last.values())

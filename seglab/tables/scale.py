@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,10 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 from seglab.config import conf_dir
 from seglab.help import first_comment
 from seglab.identity import ARITHMETIC
-from seglab.tables.spec import Column, TableSpec
+from seglab.tables.expression import matches
+from seglab.tables.spec import Column, Row, TableSpec
 from seglab.words import nearest
 
-OWN_KEYS = ("title", "data", "models", "overrides", "seeds")
+OWN_KEYS = ("title", "data", "models", "overrides", "rows", "seeds")
 """What a table may change of a scale."""
 
 
@@ -32,6 +33,7 @@ class Scale:
         data: data set -> its stand-ins; None = every set stands for itself; sets not named are left out.
         models: network -> its stand-in; None = every network stands for itself.
         overrides: further overrides of ``seglab.train``.
+        rows: those of single rows, {name, or several with ``*``: overrides}; they come last.
         seeds: one run of every row for each.
     """
 
@@ -41,14 +43,40 @@ class Scale:
     models: Mapping[str, str] | None
     overrides: tuple[str, ...]
     seeds: tuple[int, ...]
+    rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def changes(self, row: Row) -> tuple[str, ...]:
+        """The overrides that are laid over those of a row."""
+        own = [o for pattern, overrides in self.rows.items() if matches(row.name, pattern) for o in overrides]
+        return (*self.overrides, *own)
 
     def stand_ins(self, name: str) -> tuple[str, ...]:
-        """The data sets that stand for one of the paper's; empty where there is none."""
-        return (name,) if self.data is None else tuple(self.data.get(name, ()))
+        """The data sets that stand for one of the paper's; empty where there is none.
+
+        ``web/*`` in ``data`` speaks of every category that is not named itself; ``*`` in its stand-in is the category.
+        """
+        if self.data is None:
+            return (name,)
+        file, _, category = name.partition("/")
+        every = self.data.get(f"{file}/*", ()) if category else ()
+        return tuple(self.data.get(name, [one.replace("*", category) for one in every]))
 
     def columns(self, spec: TableSpec) -> tuple[Column, ...]:
-        """The columns of a table at this scale: one for every stand-in of a column's data set."""
-        return tuple(_stand_in(c, name) for c in spec.columns for name in self.stand_ins(c.set))
+        """The columns of a table at this scale: one for every stand-in of a column's data set.
+
+        A mean over columns stays where it is, unless the scale leaves out all of them.
+        """
+        own = [c for c in spec.columns if not c.mean_of]
+        # Headings of a table with one metric on several data sets name these only.
+        sets_only = len({c.metric for c in own}) == 1 < len({c.set for c in own})
+        found: list[Column] = []
+        for c in spec.columns:
+            names = [o.set for o in own if "*" in c.mean_of or o.paper_name in c.mean_of]
+            if c.mean_of:
+                found += [c] if any(map(self.stand_ins, names)) else []
+            else:
+                found += [_stand_in(c, name, sets_only=sets_only) for name in self.stand_ins(c.set)]
+        return tuple(found)
 
 
 def scale_for(cfg: DictConfig, spec: TableSpec) -> Scale:
@@ -82,12 +110,18 @@ def scale_for(cfg: DictConfig, spec: TableSpec) -> Scale:
         raise ValueError(f"scale.name={name}: that is another scale; choose a name of your own")
     if not re.fullmatch(r"[A-Za-z0-9_]+", name):
         raise ValueError(f"scale.name={name}: expected letters, digits and underscores; files are named by it")
+    rows = _lists(settings["rows"]) or {}
+    for pattern in rows:
+        if not any(matches(row.name, pattern) for row in spec.rows):
+            known = nearest(pattern, [row.name for row in spec.rows])
+            raise ValueError(f"table {spec.id}: scales.{settings['own']}.rows: no row '{pattern}'{known}")
     return Scale(
         name=name,
         title=title,
         data=_lists(settings["data"]),
         models=settings["models"],
         overrides=(*settings["overrides"], *_typed_runtime(cfg)),
+        rows=rows,
         seeds=seeds_of(settings["seeds"] if cfg.seeds is None else OmegaConf.to_container(cfg)["seeds"]),
     )
 
@@ -115,16 +149,18 @@ def _typed_runtime(cfg: DictConfig) -> list[str]:
     return [f"{key}={OmegaConf.select(cfg, key)}".replace("=None", "=null") for key in keys]
 
 
-def _stand_in(column: Column, name: str) -> Column:
+def _stand_in(column: Column, name: str, *, sets_only: bool) -> Column:
     """A column on another data set, which takes the place of the paper's in the heading, or goes before it."""
     if name == column.set:
         return column
     named = column.name.lower().startswith(set_title(column.set).lower())
-    what = column.name.split(" ", 1)[-1] if named else column.name
-    return replace(column, name=f"{set_title(name)} {what}", set=name)
+    what = "" if sets_only else column.name.split(" ", 1)[-1] if named else column.name
+    return replace(column, name=f"{set_title(name)} {what}".rstrip(), set=name)
 
 
 def set_title(name: str) -> str:
-    """A data set's name as it is written in a heading."""
-    path = conf_dir() / "data" / f"{name}.yaml"
-    return first_comment(path).split(":")[0] if path.is_file() else name
+    """A data set's name as it is written in a heading: the first words of its file, then its category."""
+    file, _, category = name.partition("/")
+    path = conf_dir() / "data" / f"{file}.yaml"
+    title = re.split("[:,]", first_comment(path))[0] if path.is_file() else file
+    return f"{title} {category.replace('_', ' ')}".rstrip()

@@ -12,6 +12,7 @@ from seglab.identity import resolved
 from seglab.launch.work import is_locked
 from seglab.run import Run, result_stem
 from seglab.tables.job import Job
+from seglab.targets import instantiate
 
 
 class State(NamedTuple):
@@ -84,7 +85,7 @@ def progress(run: Run, cfg: DictConfig) -> str:
     """``epoch 12/30``."""
     log = run.path / "log.jsonl"
     rows = log.read_text(encoding="utf-8").count("\n") if log.is_file() else 0
-    return f"epoch {rows}/{cfg.schedule.epochs}"
+    return f"epoch {rows}/{instantiate(cfg.schedule).epochs}"
 
 
 def last_line(path: Path) -> str:
@@ -97,8 +98,11 @@ def find_data(job: Job) -> None:
     """Note in an unfinished job which of its data cannot be read, and why."""
     if job.cfg is None:
         return
-    if not job.run.done:
+    if not job.run.done and not job.labels:
         job.untrainable = _why_missing(job.cfg, job.cfg.data.name, "train")
+    elif not job.run.done:  # its training data are made by other runs: they are there, or the reason is theirs
+        lacking = next(((what, other) for what, other in job.needs.items() if other.untrainable), None)
+        job.untrainable = f"{lacking[0]} cannot be trained: {lacking[1].untrainable}" if lacking else ""
     for cfg, name in list(job.measurements()):
         if not has_result(job.run, cfg, name) and (why := _why_missing(cfg, name, "test")):
             job.missing[name] = why
@@ -114,8 +118,8 @@ class _Key:
     def __init__(self, cfg: DictConfig, name: str, part: str) -> None:
         self.cfg, self.name, self.part = cfg, name, part
         own = name == cfg.data.name
-        source = (str(cfg.data.source), cfg.seed) if own else name  # points are drawn by the run's seed
-        self.value = (source, str(cfg.runtime.data_root), part)
+        source = (str(cfg.data.source), cfg.seed) if own else ""  # points are drawn by the run's seed
+        self.value = (name, source, str(cfg.runtime.data_root), part)
 
     def __hash__(self) -> int:
         return hash(self.value)
@@ -136,7 +140,6 @@ def _source(key: _Key) -> dict[str, Any]:
 @cache
 def _look(key: _Key) -> str:
     from seglab.data.build import data_of
-    from seglab.targets import instantiate
 
     try:
         instantiate(data_of(key.cfg, key.name).source).items(key.part)

@@ -51,7 +51,7 @@ def with_row(**row) -> dict:
         (with_row(vlaues=[1, 2]), r"rows\[0\]: unknown key 'vlaues'.*values"),
         (with_row(values=[1.0]), "row 'x': 1 values for 2 columns"),
         (with_row(kind="own"), "kind=own: expected ours, published, extra"),
-        (with_row(run=None), "expected one of run, cells, unavailable; found none"),
+        (with_row(run=None), "expected one of run, cells, difference, unavailable; found none"),
         (with_row(unavailable="no network"), "found run, unavailable"),
         (with_row(kind="published"), "kind=published is not trained"),
         (with_row(starts_from="z"), "starts_from=z: no such row"),

@@ -78,11 +78,12 @@ def why_not(context: FigureContext, node: Mapping[str, Any]) -> str:
 
 
 def context_of(plan: Plan, table: str, values: TableValues, stem: Path) -> FigureContext:
-    """Configs and finished runs of all rows."""
+    """Configs and finished runs of all rows, those that the table itself does not show included."""
     configs, runs = {}, {}
-    for row in values.spec.rows:
+    for row in plan.spec(table).rows:
         jobs = [job for job in plan.row_jobs(table, row) if job.run is not None and row.run]
-        own = [job for job in jobs if not any(other.start is job for other in jobs)]  # not what they start from
+        needed = {id(other) for job in jobs for other in job.needs.values()}
+        own = [job for job in jobs if id(job) not in needed]
         if own:
             configs[row.name] = plan.row_config(table, row, own[0])
         if done := tuple(job.run for job in own if job.run.done):
