@@ -76,6 +76,26 @@ def _edge_terms(first_T, second_T, w_T, factor, slope_T):
     return total
 
 
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+def _mixed_terms(first_T, second_T, w_T, factor, bilinear, slope_T, other_T):
+    """Sum of w ((1 - c) |a - b| + c (a (1 - b) + b (1 - a))), c the share of the bilinear form.
+
+    Its derivatives with respect to a and b, times the factor, are written to ``slope_T`` and ``other_T``.
+    """
+    total, straight = _ZERO, _ONE - bilinear
+    for t in range(slope_T.shape[0]):
+        a, b = first_T[t], second_T[t]
+        d = a - b
+        low, high = (b if d > _ZERO else a), (a if d > _ZERO else b)
+        total += w_T[t] * (abs(d) + bilinear * ((low + low) * (_ONE - high)))  # exactly |d| on hard labels
+        sign = straight if d > _ZERO else -straight
+        sign = sign if d != _ZERO else _ZERO
+        scaled = factor * w_T[t]
+        slope_T[t] = scaled * (sign + bilinear * (_ONE - (b + b)))
+        other_T[t] = scaled * (bilinear * (_ONE - (a + a)) - sign)
+    return total
+
+
 @njit(nogil=True, cache=True, fastmath={"contract"})
 def _add_and_subtract(a_T, b_T, slope_T):
     for t in range(slope_T.shape[0]):
@@ -84,12 +104,27 @@ def _add_and_subtract(a_T, b_T, slope_T):
         b_T[t] -= slope_T[t]
 
 
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def _add_both(a_T, b_T, slope_T, other_T):
+    for t in range(slope_T.shape[0]):
+        a_T[t] += slope_T[t]
+    for t in range(slope_T.shape[0]):
+        b_T[t] += other_T[t]
+
+
 @njit(nogil=True, cache=True)
-def _edges(x_BP, image_B3P, weights_BDP, use_B, W, step_D, column_D, factor_D, scale_3, first, last, value_B, grad_BP):
-    """Sparse-CRF values (and gradients, where there is room for them) of the images first..last."""
+def _edges(
+    x_BP, image_B3P, weights_BDP, use_B, W, step_D, column_D, factor_D, scale_3, bilinear, first, last, value_B, grad_BP
+):
+    """Sparse-CRF values (and gradients, where there is room for them) of the images first..last.
+
+    ``bilinear`` is None where there is no such share: a program of its own, compiled without these branches.
+    """
     P = x_BP.shape[1]
     given, wanted = weights_BDP.shape[1] > 0, grad_BP.shape[0] > 0
     weights_T, slopes_T = np.empty(EDGE_TILE, np.float32), np.empty(EDGE_TILE, np.float32)
+    if bilinear is not None:
+        others_T = np.empty(EDGE_TILE, np.float32)
     for b in range(first, last):
         if wanted:
             grad_BP[b, :] = _ZERO
@@ -110,10 +145,16 @@ def _edges(x_BP, image_B3P, weights_BDP, use_B, W, step_D, column_D, factor_D, s
                 if column_D[k] >= 0:  # the image is one long row: pixels of this column have no such neighbour
                     for t in range((column_D[k] - start) % W, n, W):
                         w_T[t] = _ZERO
-                sums = _edge_terms(x_BP[b, start:end], x_BP[b, other : other + n], w_T, factor_D[k], slope_T)
+                a_T, b_T = x_BP[b, start:end], x_BP[b, other : other + n]
+                if bilinear is None:
+                    sums = _edge_terms(a_T, b_T, w_T, factor_D[k], slope_T)
+                    if wanted:
+                        _add_and_subtract(grad_BP[b, start:end], grad_BP[b, other : other + n], slope_T)
+                else:
+                    sums = _mixed_terms(a_T, b_T, w_T, factor_D[k], bilinear, slope_T, others_T[:n])
+                    if wanted:
+                        _add_both(grad_BP[b, start:end], grad_BP[b, other : other + n], slope_T, others_T[:n])
                 total += factor_D[k] * np.float64(sums)
-                if wanted:
-                    _add_and_subtract(grad_BP[b, start:end], grad_BP[b, other : other + n], slope_T)
         value_B[b] = total
 
 
@@ -127,8 +168,11 @@ def edge_terms(
     factors: list[float],
     scales: tuple[float, float, float],
     gradient: bool,
+    bilinear: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sum over directions of factor * sum of w |x_p - x_q| over the pairs of an image, and its gradient.
+
+    With c the share of the bilinear form, (1 - c) |x_p - x_q| + c (x_p (1 - x_q) + x_q (1 - x_p)) is in its place.
 
     Args:
         x_BHW: float32, contiguous.
@@ -139,6 +183,7 @@ def edge_terms(
         factors: one of each direction.
         scales: w = exp(-sum over channels of scale * squared difference in grey levels).
         gradient: whether it is wanted.
+        bilinear: share of the bilinear form, 0..1.
 
     Returns:
         float64 [B]; float32 [B, H, W], of length 0 where it is not wanted.
@@ -152,7 +197,8 @@ def edge_terms(
     factor_D = np.array(factors, np.float32)
     scale_3 = np.array([min(_LOG2E * scale, _LARGEST_SCALE) for scale in scales], np.float32)
     x_BP, grad_BP = x_BHW.reshape(B, H * W), grad_BHW.reshape(-1, H * W)
-    inputs = x_BP, image_B3P, weights_BDP, use_B, W, step_D, column_D, factor_D, scale_3
+    mixed = np.float32(bilinear) if bilinear > 0 else None
+    inputs = x_BP, image_B3P, weights_BDP, use_B, W, step_D, column_D, factor_D, scale_3, mixed
     share(lambda first, last: _edges(*inputs, first, last, value_B, grad_BP), B)
     return value_B, grad_BHW
 

@@ -13,11 +13,12 @@ elsewhere, attention in tiles. ``method="landmarks"`` is an approximation (Nystr
 Legend: B batch, H W pixels, h w pixels after shrinking, P = h * w.
 """
 
+import logging
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from seglab.losses.checks import (
     check_choice,
@@ -32,6 +33,11 @@ from seglab.losses.joint import joint_mean
 
 METHODS = ("exact", "landmarks")
 DIVISORS = ("pixels", "pairs")
+_MISSED = 0.05  # of the kernel's diagonal, mean over pixels
+
+_warned: set[int] = set()  # numbers of landmarks that a warning has been given for
+
+log = logging.getLogger(__name__)
 
 
 class DenseOptions(NamedTuple):
@@ -72,7 +78,9 @@ def dense_crf_loss(
         divide: by the number of "pixels" P, which gives the mean over pixels of a pixel's cost with all others, or by
             the number of ordered "pairs", P * (P - 1); both after shrinking. Deviation: Tang et al. do not divide, and
             their loss would grow with the image.
-        method: "exact": all pairs; "landmarks": approximated from some pixels (Nystroem), an error of a few percent.
+        method: "exact": all pairs; "landmarks": approximated from some pixels (Nystroem). With 256 of them the value
+            was off by at most 0.3 % on 12 photographs of 128 x 128, but by 6 to 35 % on pixel noise, which no few
+            pixels stand for. Where they miss more than 5 % of the kernel (mean over pixels), a warning says so, once.
         landmarks: how many, at most.
         use_B: images that count; None for all. Others get the value 0 and cost no time.
         reduction: "mean": over the images that count, of all processes, which must all call it; "none": each image.
@@ -92,8 +100,8 @@ def dense_crf_loss(
     x_BHW = x_BHW if x_BHW.dtype == torch.float64 else x_BHW.float()
     if factor != 1:
         size = [max(1, round(factor * n)) for n in x_BHW.shape[1:]]
-        x_BHW = interpolate(x_BHW[:, None], size=size, mode="area")[:, 0]
-        image_B3HW = interpolate(image_B3HW.to(x_BHW.dtype), size=size, mode="area")
+        x_BHW = _shrunk(x_BHW[:, None], size)[:, 0]
+        image_B3HW = _shrunk(image_B3HW.to(x_BHW.dtype), size)
     values_B = _DenseCRF.apply(x_BHW, image_B3HW, use_B, options)
     return values_B if reduction == "none" else joint_mean(values_B, factors(use_B, values_B))[0]
 
@@ -141,6 +149,13 @@ class _DenseCRF(torch.autograd.Function):
         return grad_Bhw * grad_B[:, None, None], None, None, None
 
 
+def _shrunk(planes_BCHW: Tensor, size: list[int]) -> Tensor:
+    """Means over areas. Halves have the same values from both ways, but "area" has no reproducible gradient on CUDA."""
+    if list(planes_BCHW.shape[2:]) == [2 * n for n in size]:
+        return avg_pool2d(planes_BCHW, 2)
+    return interpolate(planes_BCHW, size=size, mode="area")
+
+
 def _product(x_hw: Tensor, image_3hw: Tensor, options: DenseOptions) -> Tensor:
     """Sums over q != p of w_pq x_q and of w_pq (1 - x_q), [2, h, w] (float64 from the kernel)."""
     sigma_space = options.sigma_space * options.factor
@@ -159,6 +174,23 @@ def _product(x_hw: Tensor, image_3hw: Tensor, options: DenseOptions) -> Tensor:
     from seglab.post.dense_crf import bilateral_features
 
     features_P5 = bilateral_features(image_3hw, sxy=sigma_space, srgb=options.sigma_colour).to(x_hw.dtype)
-    kernel = Exact(features_P5) if options.method == "exact" else Landmarks(features_P5, landmarks=options.landmarks)
+    if options.method == "exact":
+        kernel = Exact(features_P5)
+    else:
+        kernel = Landmarks(features_P5, landmarks=options.landmarks)
+        if kernel.missed > _MISSED:
+            _warn_once(options.landmarks, kernel.missed)
     planes_2P = torch.stack([x_hw, 1 - x_hw]).flatten(1)
     return (kernel.between(None, None)(planes_2P) - planes_2P).view(2, *x_hw.shape)  # w_pp = 1
+
+
+def _warn_once(landmarks: int, missed: float) -> None:
+    if landmarks in _warned:
+        return
+    _warned.add(landmarks)
+    log.warning(
+        "loss.dense_landmarks=%d: they miss %.0f %% of the dense CRF's kernel in an image; the loss is off, little on "
+        "photographs, much on noise; expected more of them, or loss.dense_method=exact",
+        landmarks,
+        100 * missed,
+    )

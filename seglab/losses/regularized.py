@@ -46,15 +46,16 @@ class Regularized(nn.Module):
     """The regularized loss: Veksler 2020, Eq. 6, with the negative loss of Eq. 7.
 
     Returns the terms sparse_crf, dense_crf, volume, volume_small, position_border, position_centre and negative, each
-    where its weight is above 0, weights applied. All but the last are of the positive images only. Means are over the
-    images of all processes: values are those of the whole batch, gradients those whose mean over processes is that of
-    the whole batch (`seglab.losses.joint`).
+    where its weight is above 0, weights applied. negative is of the negative images; the others are of the positive
+    ones, but for position_border with border_images "all". Means are over the images of all processes: values are those
+    of the whole batch, gradients those whose mean over processes is that of the whole batch (`seglab.losses.joint`).
 
     Args:
         sigma: of the edge weights, see `sparse_crf_loss`.
         scale: as there.
         neighbours: as there.
         diagonal: as there.
+        bilinear: as there; 0 is the paper's.
         volume_target: see `volume_loss`, target.
         small_below: as there, below.
         small_reduction: as there, small.
@@ -89,6 +90,7 @@ class Regularized(nn.Module):
         scale: Literal["standardised", "unit"] = "standardised",
         neighbours: Literal[4, 8] = 4,
         diagonal: Literal["distance", "plain"] = "distance",
+        bilinear: float = 0.0,
         volume_target: float = 0.5,
         small_below: float = 0.15,
         small_reduction: Literal["mean", "sum"] = "mean",
@@ -107,7 +109,7 @@ class Regularized(nn.Module):
         weights: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
-        self.sparse = {"scale": scale, "neighbours": neighbours, "diagonal": diagonal}
+        self.sparse = {"scale": scale, "neighbours": neighbours, "diagonal": diagonal, "bilinear": bilinear}
         check_sparse_options(sigma=sigma, **self.sparse)
         check_volume_options(target=volume_target, below=small_below, small=small_reduction)
         self.volume = {"target": volume_target, "below": small_below, "small": small_reduction}
@@ -129,6 +131,11 @@ class Regularized(nn.Module):
     def wants_negatives(self) -> bool:
         """Whether images without the object have a part in the loss now."""
         return self.weights["negative"] > 0
+
+    @property
+    def sums_over_batch(self) -> bool:
+        """Whether a part now grows with the number of images, so that a batch in pieces is not the whole batch."""
+        return self.volume["small"] == "sum" and self.weights["small"] > 0
 
     def set(self, **settings: float) -> None:
         """Set sigma and weights for an epoch, as a schedule does before each; where one is wrong, nothing changes.

@@ -18,7 +18,15 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from seglab.losses.checks import check_choice, check_image, check_positive, check_probability, check_use, factors
+from seglab.losses.checks import (
+    check_choice,
+    check_image,
+    check_positive,
+    check_probability,
+    check_share,
+    check_use,
+    factors,
+)
 from seglab.losses.joint import joint_mean
 from seglab.models.normalise import IMAGENET_DEVIATION
 
@@ -36,6 +44,7 @@ class _Options(NamedTuple):
     scales: tuple[float, float, float]  # of squared differences in grey levels
     steps: tuple[tuple[int, int], ...]
     shares: tuple[float, ...]  # of the directions; their sum is 1
+    bilinear: float
 
 
 def sparse_crf_loss(
@@ -46,6 +55,7 @@ def sparse_crf_loss(
     scale: Scale = "standardised",
     neighbours: Literal[4, 8] = 4,
     diagonal: Diagonal = "distance",
+    bilinear: float = 0.0,
     weights: Tensor | None = None,
     use_B: Tensor | None = None,
     reduction: Literal["mean", "none"] = "mean",
@@ -64,17 +74,20 @@ def sparse_crf_loss(
         neighbours: 4 (Veksler 2020) or 8; each pair counts once.
         diagonal: for 8 neighbours, "distance": the mean over the two diagonal directions counts 1/sqrt(2) of that over
             the others, the reciprocal of the distance, as for the length of a contour; "plain": as much.
+        bilinear: share b of the bilinear form, 0..1: w ((1 - b) |x_p - x_q| + b (x_p (1 - x_q) + x_q (1 - x_p))). 0 is
+            Eq. 3. Ours; both forms are Eq. 1 on a hard x, but a grey map, free in Eq. 3, costs b w / 2 at x = 1/2.
         weights: what `edge_weights` returns for these images; sigma and scale are then not used.
         use_B: images that count; None for all. Others get the value 0, and on the CPU no time is spent on them.
         reduction: "mean": over the images that count, of all processes, which must all call it; "none": each image.
 
     Returns:
-        Scalar or [B], >= 0, no units; 0 for a constant x, and (with a graph) where no image counts.
+        Scalar or [B], >= 0, no units; 0 for a constant x (with bilinear above 0 only for x = 0 and x = 1), and (with a
+        graph) where no image counts.
 
     Raises:
         ValueError: an option out of range, or shapes that do not fit.
     """
-    options = _options(sigma, scale, neighbours, diagonal)
+    options = _options(sigma, scale, neighbours, diagonal, bilinear)
     check_choice("reduction", reduction, ("mean", "none"))
     check_probability(x_BHW)
     check_use(use_B, x_BHW.shape[0])
@@ -126,16 +139,16 @@ def edge_weights(
     return weights_BDHW
 
 
-def check_sparse_options(*, sigma: float, scale: str, neighbours: int, diagonal: str) -> None:
+def check_sparse_options(*, sigma: float, scale: str, neighbours: int, diagonal: str, bilinear: float = 0.0) -> None:
     """Refuse settings of the loss before there is a batch.
 
     Raises:
         ValueError: naming ``loss.<key>``.
     """
-    _options(sigma, scale, neighbours, diagonal)
+    _options(sigma, scale, neighbours, diagonal, bilinear)
 
 
-def _options(sigma: float, scale: str, neighbours: int, diagonal: str) -> _Options:
+def _options(sigma: float, scale: str, neighbours: int, diagonal: str, bilinear: float = 0.0) -> _Options:
     sigma = max(check_positive("sigma", sigma), _SMALLEST_SIGMA)
     check_choice("scale", scale, SCALES)
     check_choice("neighbours", neighbours, NEIGHBOURS)
@@ -147,6 +160,7 @@ def _options(sigma: float, scale: str, neighbours: int, diagonal: str) -> _Optio
         tuple(1 / (2 * (sigma * deviation * 255) ** 2) for deviation in deviations),
         _STEPS[: neighbours // 2],
         tuple(part / sum(parts) for part in parts),
+        check_share("bilinear", bilinear),
     )
 
 
@@ -198,6 +212,7 @@ def _by_kernel(
         factors=[share / _pairs(step, H, W) for share, step in zip(options.shares, options.steps, strict=True)],
         scales=options.scales,
         gradient=wanted,
+        bilinear=options.bilinear,
     )
     return torch.from_numpy(value_B).float(), torch.from_numpy(grad_BHW) if wanted else None
 
@@ -216,13 +231,23 @@ def _by_torch(
             w_Bhw = _weights(grey_B3HW, here, there, options.scales)
         else:
             w_Bhw = weights[:, k][:, here[0], here[1]].to(x_BHW.dtype)
-        difference_Bhw = x_BHW[:, here[0], here[1]] - x_BHW[:, there[0], there[1]]
+        a_Bhw, b_Bhw = x_BHW[:, here[0], here[1]], x_BHW[:, there[0], there[1]]
+        difference_Bhw = a_Bhw - b_Bhw
         factor = share / _pairs(step, H, W)
-        value_B += factor * (w_Bhw * difference_Bhw.abs()).sum((1, 2))
+        cost_Bhw = difference_Bhw.abs()
+        if options.bilinear > 0:
+            more_Bhw = torch.minimum(a_Bhw, b_Bhw) * (1 - torch.maximum(a_Bhw, b_Bhw))
+            cost_Bhw += 2 * options.bilinear * more_Bhw  # exactly |a - b| on hard labels
+        value_B += factor * (w_Bhw * cost_Bhw).sum((1, 2))
         if wanted:
             slope_Bhw = difference_Bhw.sign_().mul_(w_Bhw).mul_(factor)
+            back_Bhw = slope_Bhw
+            if options.bilinear > 0:
+                slope_Bhw, scaled_Bhw = (1 - options.bilinear) * slope_Bhw, options.bilinear * factor * w_Bhw
+                back_Bhw = slope_Bhw - scaled_Bhw * (1 - 2 * a_Bhw)
+                slope_Bhw += scaled_Bhw * (1 - 2 * b_Bhw)
             grad_BHW[:, here[0], here[1]] += slope_Bhw
-            grad_BHW[:, there[0], there[1]] -= slope_Bhw
+            grad_BHW[:, there[0], there[1]] -= back_Bhw
     return value_B, grad_BHW
 
 

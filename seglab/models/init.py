@@ -125,16 +125,18 @@ def load_run_weights(
 
     Raises:
         ValueError: saying how many tensors fit, naming the settings in which the two models differ, and listing the
-            first missing, unexpected and misshapen tensors (config key `init.run`).
+            first missing, unexpected, misshapen and fitting tensors (config key `init.run`).
     """
     own = model.state_dict()
     source = f"init.run={run.name}" if run else "init.run"
     there, here = _differing_settings(run, settings) if run and settings else ([], [])
     against = f"that run has {' '.join(there)}, this one {' '.join(here)}" if there else ""
     if problems := differences(own, state, shown=2 if "model" in {t.partition("=")[0] for t in there} else SHOWN):
-        fitting = sum(key in state and state[key].shape == own[key].shape for key in own)
+        fitting = [key for key in own if key in state and state[key].shape == own[key].shape]
+        more = f" and {len(fitting) - SHOWN} more" if len(fitting) > SHOWN else ""
+        problems += [f"fitting ({len(fitting)}): {', '.join(fitting[:SHOWN])}{more}"] if fitting else []
         raise ValueError(
-            f"{source}: the run's weights do not fit this model: {fitting} of its {len(own)} tensors do; "
+            f"{source}: the run's weights do not fit this model: {len(fitting)} of its {len(own)} tensors do; "
             f"{'; '.join([against, *problems] if against else problems)}; expected a run of the same model settings "
             "(model, model.channels, model.normalise), or another start: init=scratch, init=imagenet"
         )

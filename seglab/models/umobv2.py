@@ -67,7 +67,7 @@ def umobv2(
         channels: outputs per pixel, M.
         normalise: mode of `seglab.models.normalise.Normalise`; the encoder's published weights expect `imagenet`.
         weights: None for a random start, `imagenet` for the encoder.
-        weights_file: state dict to use in place of a download: torchvision's of MobileNetV2, or one of this network.
+        weights_file: state dict to use in place of a download: torchvision's of MobileNetV2, or one of its body.
         freeze_encoder: do not train the encoder (the paper's setting, which needs weights).
         freeze_batchnorm: a frozen encoder keeps its batch-norm statistics; False as in the paper's released program.
 

@@ -10,6 +10,8 @@ Shapes: B batch, C features, M output channels, H W pixels, h w pixels of a leve
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,12 +20,13 @@ from seglab.models.network import Network
 from seglab.models.pretrained import check_channels, load_pretrained
 
 LEVELS = 4
+Padding = Literal["zeros", "circular"]
 DIVISOR = 2**LEVELS  # the first level halves the image, and so does each further one
 
 
-def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def _convolution(inputs: int, outputs: int, padding: Padding, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, padding_mode=padding, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
@@ -35,20 +38,23 @@ class UnetSmall(nn.Module):
     Args:
         channels: outputs per pixel, M.
         base: filters of the first level, doubled at each further one.
+        padding: what lies around an image; "circular": its opposite border, see `seglab.models.unet_circular`.
 
     Shape:
         image_B3HW: standardised float image with sides divisible by 16; the result is [B, M, H, W].
     """
 
-    def __init__(self, channels: int, base: int = 16) -> None:
+    def __init__(self, channels: int, base: int = 16, *, padding: Padding = "zeros") -> None:
         super().__init__()
         widths = [base * 2**level for level in range(LEVELS)]
         inputs = [3, *widths[:-1]]
         self.encoder = nn.ModuleList(
-            nn.Sequential(_convolution(i, o, stride=2), _convolution(o, o)) for i, o in zip(inputs, widths, strict=True)
+            nn.Sequential(_convolution(i, o, padding, stride=2), _convolution(o, o, padding))
+            for i, o in zip(inputs, widths, strict=True)
         )
-        self.decoder = nn.ModuleList(_convolution(3 * width, width) for width in reversed(widths[:-1]))
+        self.decoder = nn.ModuleList(_convolution(3 * width, width, padding) for width in reversed(widths[:-1]))
         self.head = nn.Conv2d(base, channels, 1)
+        self.padding = padding
 
     def forward(self, image_B3HW: Tensor) -> Tensor:
         """Logits at the size of the image."""
@@ -59,7 +65,11 @@ class UnetSmall(nn.Module):
             skips.append(x_BChw)
         for level, skip_BChw in zip(self.decoder, skips[-2::-1], strict=True):
             x_BChw = level(torch.cat([F.interpolate(x_BChw, scale_factor=2.0, mode="nearest"), skip_BChw], dim=1))
-        return F.interpolate(self.head(x_BChw), scale_factor=2.0, mode="bilinear", align_corners=False)
+        logits_BMhw = self.head(x_BChw)
+        if self.padding == "circular":  # or the border would be enlarged in another way than the rest
+            logits_BMhw = F.pad(logits_BMhw, (1, 1, 1, 1), mode="circular")
+        logits_BMHW = F.interpolate(logits_BMhw, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return logits_BMHW[..., 2:-2, 2:-2] if self.padding == "circular" else logits_BMHW
 
 
 def unet_small(

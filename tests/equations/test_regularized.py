@@ -27,7 +27,7 @@ VARIANTS = {
         "position_per": "batch",
         "negative_per": "batch",
     },
-    "sum": {"small_reduction": "sum", "small_below": 0.6, "neighbours": 8},
+    "sum": {"small_reduction": "sum", "small_below": 0.6, "neighbours": 8, "bilinear": 0.3},
 }
 
 
@@ -160,9 +160,26 @@ def test_a_schedule_sets_sigma_and_weights():
     assert set(Regularized.schedulable) == {"sigma", *WEIGHTS}
 
 
+def test_the_bilinear_share_reaches_the_sparse_crf():
+    image = torch.full((2, 3, 8, 8), 7, dtype=torch.uint8)
+    grey = torch.zeros(2, 2, 8, 8)  # x = 1/2 everywhere
+    for share in (0.0, 0.5, 1):
+        loss = Regularized(bilinear=share, weights={"sparse_crf": 100})
+        assert loss(grey, {"image": image})["sparse_crf"].item() == pytest.approx(100 * share / 2)
+
+
+def test_sums_over_the_batch_are_told():
+    assert not Regularized().sums_over_batch
+    summed = Regularized(small_reduction="sum")
+    assert summed.sums_over_batch
+    summed.set(small=0)
+    assert not summed.sums_over_batch
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"bilinear": 2}, r"loss\.bilinear=2: expected a number from 0 to 1"),
         ({"sigma": "0.1"}, r"loss\.sigma=0\.1: expected a number above 0"),
         ({"weights": {"volum": 1}}, r"unknown key 'loss\.weights\.volum', did you mean 'loss\.weights\.volume'"),
         ({"weights": {"volume": math.inf}}, r"loss\.weights\.volume=inf"),

@@ -1,10 +1,12 @@
 """Dense-CRF loss against two loops over the pixels, its own gradient, and its approximation."""
 
 import math
+import re
 
 import pytest
 import torch
 
+from seglab.losses import dense_crf
 from seglab.losses.dense_crf import dense_crf_loss
 from seglab.post.dense_crf import bilateral_features
 
@@ -105,6 +107,18 @@ def test_landmarks_are_near():
     assert (gradient - exact_gradient).norm() <= 0.025 * exact_gradient.norm()
 
 
+def test_landmarks_that_miss_much_are_told_once(monkeypatch, caplog):
+    monkeypatch.setattr(dense_crf, "_warned", set())
+    x, image = pictures(H=24, W=24)
+    both(x, image, method="landmarks", landmarks=256)
+    assert not caplog.records
+    noise = torch.randint(0, 256, image.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    for _ in range(2):
+        both(x, noise, method="landmarks", landmarks=16)
+    (record,) = caplog.records
+    assert re.search(r"loss\.dense_landmarks=16: they miss \d+ %", record.getMessage())
+
+
 def test_invariances():
     x, image = pictures()
     values, gradient = both(x, image)
@@ -123,6 +137,26 @@ def test_shrinking_is_the_loss_of_the_shrunk_picture():
     small = torch.nn.functional.avg_pool2d(image.double(), 2)
     wanted = dense_crf_loss(torch.nn.functional.avg_pool2d(x, 2), small, sigma_space=50, factor=1)
     assert dense_crf_loss(x, image, sigma_space=100, factor=0.5).item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("size", "area"), [((8, 10), False), ((8, 9), True), ((9, 7), True)], ids=str)
+def test_halving_needs_no_operation_without_a_reproducible_gradient(size, area):
+    """On CUDA the gradient of area interpolation is refused by runtime.deterministic; halves have the same values."""
+    x, image = pictures(H=size[0], W=size[1])
+    leaf = x.requires_grad_()
+    loss = dense_crf_loss(leaf, image)
+    step, names = [loss.grad_fn], set()
+    while step:
+        node = step.pop()
+        names.add(node.name())
+        step += [after for after, _ in node.next_functions if after is not None]
+    assert any("Adaptive" in name for name in names) == area
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    sizes = [round(n / 2) for n in size]
+    shrunk = [torch.nn.functional.interpolate(t, size=sizes, mode="area") for t in (leaf[:, None], image.float())]
+    wanted = dense_crf_loss(shrunk[0][:, 0], shrunk[1], sigma_space=50, factor=1)
+    assert torch.equal(loss, wanted)
+    assert torch.equal(gradient, torch.autograd.grad(wanted, leaf)[0])
 
 
 def test_measures_hard_predictions_without_a_graph():

@@ -12,6 +12,8 @@ OPTIONS = [
     {"neighbours": 8},
     {"neighbours": 8, "diagonal": "plain", "scale": "unit"},
     {"scale": "unit", "sigma": 0.03},
+    {"bilinear": 0.3},
+    {"bilinear": 1, "neighbours": 8},
 ]
 
 
@@ -29,8 +31,8 @@ def both(x, image, **options):
     return loss.detach(), torch.autograd.grad(loss, leaf)[0]
 
 
-def by_loops(x, image, *, sigma=0.15, scale="standardised", neighbours=4, diagonal="distance"):
-    """Eqs. 2 and 3, pair by pair, on colours standardised first."""
+def by_loops(x, image, *, sigma=0.15, scale="standardised", neighbours=4, diagonal="distance", bilinear=0.0):
+    """Eqs. 2 and 3 (and Eq. 1 relaxed bilinearly), pair by pair, on colours standardised first."""
     colour = image.double() / 255
     if scale == "standardised":
         mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).double()[..., None, None]
@@ -47,7 +49,8 @@ def by_loops(x, image, *, sigma=0.15, scale="standardised", neighbours=4, diagon
                 if i + down < H and 0 <= j + right < W:
                     square = (colour[:, i, j] - colour[:, i + down, j + right]).square().sum().item()
                     weight = math.exp(-square / (2 * sigma**2))
-                    costs.append(weight * abs(x[i, j] - x[i + down, j + right]).item())
+                    a, b = x[i, j].item(), x[i + down, j + right].item()
+                    costs.append(weight * ((1 - bilinear) * abs(a - b) + bilinear * (a * (1 - b) + b * (1 - a))))
         total += share * sum(costs) / len(costs)
     return total / sum(steps.values())
 
@@ -78,6 +81,44 @@ def test_hand_worked_weights_in_both_scales():
     assert weights[0, 1].tolist() == [[1, 1], [0, 0]]
 
 
+def test_hand_worked_bilinear_pairs():
+    """Left 1/2, right 1: both forms cost 1/2. Above and below 1/2: the paper's form costs 0, the bilinear one 1/2."""
+    x = torch.tensor([[[0.5, 1.0], [0.5, 1.0]]])
+    flat = torch.full((1, 3, 2, 2), 7, dtype=torch.uint8)
+    # horizontal pairs 1/2 and 1/2; vertical pairs 0 and 0, or b/2 (1/2 with 1/2) and 0 (1 with 1)
+    for share, wanted in ((0.0, 1 / 4), (0.25, (1 / 2 + 1 / 16) / 2), (1.0, 3 / 8)):
+        value, gradient = both(x, flat, bilinear=share)
+        assert value.item() == pytest.approx(wanted)
+        # on the left: half of the two means of 2 pairs; across (1 - b) * -1 + b * (1 - 2), down b * (1 - 2/2)
+        torch.testing.assert_close(gradient[0, :, 0], torch.full((2,), -1 / 4))
+        # on the right: across (1 - b) * 1 + b * (1 - 2/2), down b * (1 - 2)
+        torch.testing.assert_close(gradient[0, :, 1], torch.full((2,), (1 - share - share) / 4))
+
+
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_a_grey_map_is_free_only_without_the_bilinear_form(neighbours):
+    _, image = pictures()
+    image[:] = 7
+    grey = torch.full((3, 9, 11), 0.5)
+    for share in (0.0, 0.2, 1.0):
+        for y in (grey, grey.double()):
+            assert sparse_crf_loss(y, image, neighbours=neighbours, bilinear=share).item() == pytest.approx(share / 2)
+
+
+@pytest.mark.parametrize("neighbours", [4, 8])
+def test_hard_labels_cost_the_same_in_both_forms(neighbours):
+    x, image = pictures()
+    hard = (x > 0.5).float()
+    weights = edge_weights(image, neighbours=neighbours)
+    for y, given in ((hard, None), (hard, weights), (hard.double(), None)):
+        values = [
+            sparse_crf_loss(y, image, neighbours=neighbours, weights=given, bilinear=b, reduction="none")
+            for b in (0.0, 0.3, 1.0)
+        ]
+        for other in values[1:]:
+            torch.testing.assert_close(other, values[0], rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_equals_loops(options):
     x, image = pictures(B=2)
@@ -94,8 +135,8 @@ def test_the_kernel_equals_plain_torch(options, size):
     value, gradient = both(x, image, **options)
     exact, exact_gradient = both(x.double(), image, **options)
     bound = 1e-6 * exact_gradient.abs().max()
-    given = edge_weights(image, **{k: v for k, v in options.items() if k != "diagonal"})
-    without_sigma = {k: v for k, v in options.items() if k in ("neighbours", "diagonal")}
+    given = edge_weights(image, **{k: v for k, v in options.items() if k not in ("diagonal", "bilinear")})
+    without_sigma = {k: v for k, v in options.items() if k in ("neighbours", "diagonal", "bilinear")}
     ways = [both(x, image.float(), **options), both(x, None, weights=given, **without_sigma)]
     ways += [both(x.double(), None, weights=given.double(), **without_sigma)]
     for v, g in [(value, gradient), *ways]:
@@ -119,29 +160,32 @@ def test_equal_neighbours_have_no_gradient():
     assert (gradient == 0).all()
 
 
+@pytest.mark.parametrize("bilinear", [0.0, 0.4])
 @pytest.mark.parametrize("neighbours", [4, 8])
-def test_invariances(neighbours):
+def test_invariances(neighbours, bilinear):
     x, image = pictures()
-    value, gradient = both(x, image, neighbours=neighbours)
-    swapped, swapped_gradient = both(1 - x, image, neighbours=neighbours)
+    options = {"neighbours": neighbours, "bilinear": bilinear}
+    value, gradient = both(x, image, **options)
+    swapped, swapped_gradient = both(1 - x, image, **options)
     assert swapped.item() == pytest.approx(value.item(), rel=1e-5)
     torch.testing.assert_close(swapped_gradient, -gradient, rtol=1e-4, atol=1e-7)
     for dims in ((2,), (1,), (1, 2)):
-        flipped, flipped_gradient = both(x.flip(dims), image.flip([d + 1 for d in dims]), neighbours=neighbours)
+        flipped, flipped_gradient = both(x.flip(dims), image.flip([d + 1 for d in dims]), **options)
         assert flipped.item() == pytest.approx(value.item(), rel=1e-6)
         torch.testing.assert_close(flipped_gradient.flip(dims), gradient)
 
 
-def test_images_out_of_use_count_for_nothing():
+@pytest.mark.parametrize("bilinear", [0.0, 0.4])
+def test_images_out_of_use_count_for_nothing(bilinear):
     x, image = pictures()
     use = torch.tensor([True, False, True])
     for kind in (torch.float32, torch.float64):
-        value, gradient = both(x.to(kind), image, use_B=use)
-        alone, alone_gradient = both(x[use].to(kind), image[use])
+        value, gradient = both(x.to(kind), image, use_B=use, bilinear=bilinear)
+        alone, alone_gradient = both(x[use].to(kind), image[use], bilinear=bilinear)
         assert value.item() == pytest.approx(alone.item())
         assert (gradient[1] == 0).all()
         torch.testing.assert_close(gradient[use], alone_gradient)
-        none, no_gradient = both(x.to(kind), image, use_B=~(use | True))
+        none, no_gradient = both(x.to(kind), image, use_B=~(use | True), bilinear=bilinear)
         assert none == 0
         assert (no_gradient == 0).all()
 
@@ -165,6 +209,9 @@ def test_extreme_sigmas_stay_finite():
         ({"scale": "grey"}, r"loss\.scale=grey: expected one of standardised, unit"),
         ({"neighbours": 6}, r"loss\.neighbours=6: expected one of 4, 8"),
         ({"diagonal": "both"}, r"loss\.diagonal=both: expected one of distance, plain"),
+        ({"bilinear": 1.5}, r"loss\.bilinear=1\.5: expected a number from 0 to 1"),
+        ({"bilinear": -0.1}, r"loss\.bilinear=-0\.1"),
+        ({"bilinear": math.nan}, r"loss\.bilinear=nan"),
         ({"weights": torch.ones(3, 4, 9, 11)}, r"weights: \(3, 4, 9, 11\), expected \[3, 2, 9, 11\]"),
         ({"use_B": torch.ones(2)}, r"images in use: \(2,\), expected one entry for each of 3 images"),
     ],
