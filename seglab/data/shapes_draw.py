@@ -22,7 +22,7 @@ SINGLE_SHARE = (11, 44)
 """Per cent of the picture that the object of a ``single`` scene covers, from .. to."""
 
 
-def draw(*key: int | str, size: int, single: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def draw(*key: int | str, size: int, single: bool = False, empty: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Draw one scene.
 
     Objects and clutter share their colours and their outlines. What sets an object apart is its regular pattern
@@ -32,6 +32,7 @@ def draw(*key: int | str, size: int, single: bool = False) -> tuple[np.ndarray, 
         key: names the scene.
         size: side in pixels.
         single: exactly one object, near the middle, see :data:`SINGLE_SHARE`; otherwise one to three anywhere.
+        empty: no object, clutter alone.
 
     Returns:
         Image uint8 [size,size,3] and mask uint8 [size,size] (1 = object).
@@ -43,12 +44,12 @@ def draw(*key: int | str, size: int, single: bool = False) -> tuple[np.ndarray, 
     for _ in range(dice.between(3, 6)):
         _paint_clutter(dice, image, x, y, colours)
     mask = np.zeros((size, size), dtype=np.uint8)
-    if single:
+    if single and not empty:
         column, row, radius, shape = _one_place(*key)
         box = _box(column, row, radius, size)
         u, v = x[:, box[1]] - column, y[box[0]] - row
         _paint_object(dice, image[:, *box], mask[box], u, v, radius, colours, size, shape=shape)
-    else:
+    elif not empty:
         _paint_objects(dice, image, mask, x, y, colours, size)
     _light(dice, image, x, y, size)
     return np.ascontiguousarray(np.clip(image, 0, 255).astype(np.uint8).transpose(1, 2, 0)), mask

@@ -131,3 +131,14 @@ def test_bad_options(options):
 def test_a_part_of_no_pictures():
     with pytest.raises(ValueError, match="has no train part"):
         Shapes(train=0).items("train")
+
+
+def test_negative_scenes_of_one_object_are_clutter_alone() -> None:
+    scenes = Shapes(train=3, test=1, size=32, single=True)
+    drawn = [item.read() for item in scenes.items("negative")]
+    assert len(drawn) == 3
+    assert not any(mask.any() for _, mask in drawn)
+    assert not np.array_equal(drawn[0][0], scenes.items("train")[0].read()[0])
+    assert not Shapes().has_negatives
+    with pytest.raises(ValueError, match="expected 'train' or 'test'"):
+        Shapes().items("negative")
