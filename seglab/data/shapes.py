@@ -4,7 +4,7 @@
 the picture. On 100 test pictures at 64 x 64 (``scripts/shapes_difficulty.py --single``; mean F-beta, mean Jaccard):
 Otsu's threshold 0.337, 0.239; the best threshold on a colour channel, chosen with the mask, 0.681, 0.449;
 everything object 0.284, 0.235; the best box round the middle, the same for all, 0.697, 0.558, which a network has to
-beat. The sparse-CRF loss of the masks is 0.026, that of this box 0.490: the loss can tell them apart.
+beat. The sparse-CRF loss times its weight of 100 is 0.026 for the masks and 0.490 for this box: it tells them apart.
 
 One runnable line: ``python -c "from seglab.data.shapes import Shapes; print(Shapes(train=2).items('train')[0].id)"``.
 """
@@ -22,6 +22,9 @@ from seglab.data.shapes_draw import draw
 VERSION = 1
 """Raised when the drawing changes, so that no cache mixes old and new pictures."""
 
+NEGATIVE = "negative"
+"""Part of scenes without object, see :meth:`Shapes.items`."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -36,7 +39,8 @@ class Scene:
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Image uint8 [S,S,3] and mask uint8 [S,S] (1 = object)."""
-        return draw(self.seed, self.part, self.index, size=self.size, single=self.single)
+        empty = self.part == NEGATIVE
+        return draw(self.seed, self.part, self.index, size=self.size, single=self.single, empty=empty)
 
     def fingerprint(self) -> bytes:
         """Hash of everything that decides the pixels."""
@@ -69,12 +73,21 @@ class Shapes:
             raise ValueError(f"data.source.single={single}: expected true or false")
         self.size, self.seed, self.single = size, seed, single
 
+    @property
+    def has_negatives(self) -> bool:
+        """Whether there is a part ``negative``: of scenes with one object, for training without masks."""
+        return self.single
+
     def items(self, part: str) -> Sequence[Scene]:
-        """The pictures of ``"train"`` or ``"test"``.
+        """The pictures of ``"train"`` or ``"test"``; with ``single`` also ``"negative"``: scenes of clutter alone.
+
+        Of these there are as many as training pictures.
 
         Raises:
             ValueError: no such part, or its count is 0.
         """
+        if part == NEGATIVE and self.single:
+            return [Scene(f"{part}_{i:05d}", part, i, self.size, self.seed, True) for i in range(self.counts["train"])]
         if part not in self.counts:
             raise ValueError(f"part={part!r}: expected 'train' or 'test'")
         if not self.counts[part]:
