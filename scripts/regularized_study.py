@@ -24,7 +24,7 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -79,7 +79,7 @@ CASES: dict[str, list[str]] = {
     "without annealing of sigma": [f"{GROW}.sigma.from=0.15"],
     "sparse CRF at its last weight at once": ["at once"],
     "without sparse CRF": [
-        f"{GROW}.sparse_crf={{from:0,to:0}}",
+        *(f"{GROW}.sparse_crf.{end}" for end in ("from=0", "to=0", "curve=linear")),
         "loss.weights.sparse_crf=0",
     ],
     "without volume and small-size terms": ["loss.weights.volume=0", "loss.weights.small=0"],
@@ -88,6 +88,7 @@ CASES: dict[str, list[str]] = {
     "Eq. 3 as printed (loss.bilinear=0)": ["loss.bilinear=0"],
     "a network that knows the place": ["model=unet_small"],
     "a network that does not know the place": ["model=unet_circular"],
+    "with negative images": ["loss=regularized_negative", "schedule.phases.grow.negatives=true"],
     "the paper's loss and schedule": ["loss=regularized", "schedule=anneal"],
 }
 """What is trained, as changes of the recipe. On people it starts from a network of the same seed trained with masks on
@@ -95,7 +96,11 @@ shapes_single: masks of generated pictures, none of a photograph. On shapes_sing
 FROM_SCRATCH = (SCRATCH, "with masks, from scratch", "a network that does not know the place")
 ONLY = {
     "people": (SCRATCH, "with masks, from scratch", "the start alone", "a network that does not know the place"),
-    "shapes_single": ("Eq. 3 as printed (loss.bilinear=0)", "a network that knows the place"),
+    "shapes_single": (
+        "Eq. 3 as printed (loss.bilinear=0)",
+        "a network that knows the place",
+        "with negative images",
+    ),
 }
 """Cases that mean something on one of the sets only."""
 COLUMNS = ("data", "case", "seed", *METRICS, "seconds", "run")
@@ -123,10 +128,7 @@ def config(data: str, case: str, seed: int, extra: tuple[str, ...]) -> DictConfi
     overrides = [*SETTINGS, f"data={data}", f"seed={seed}", *own]
     if (start := start_of(data, case, seed, extra)) is not None:
         overrides += ["init=run", f"init.run={start.path.name}"]
-    overrides = list({override.partition("=")[0]: override for override in [*overrides, *extra]}.values())
-    if f"{GROW}.sparse_crf={{from:0,to:0}}" in overrides:
-        overrides = [o for o in overrides if not o.startswith(f"{GROW}.sparse_crf.")]
-    return compose("train", overrides)
+    return compose("train", list({o.partition("=")[0]: o for o in [*overrides, *extra]}.values()))
 
 
 @cache
@@ -137,14 +139,14 @@ def start_of(data: str, case: str, seed: int, extra: tuple[str, ...]) -> Run | N
     return Run.for_config(config("shapes_single", START, seed, extra))
 
 
-def cells_of(sets: list[str], cases: list[str]) -> list[Cell]:
+def cells_of(sets: list[str], cases: list[str], seeds: Sequence[int] = SEEDS) -> list[Cell]:
     """The runs, a seed after the other; networks that others start from come first."""
     cells = [
         (data, case, seed)
-        for seed, case, data in itertools.product(SEEDS, cases, sets)
+        for seed, case, data in itertools.product(seeds, cases, sets)
         if not any(case in own for other, own in ONLY.items() if other != data)
     ]
-    return [*(("shapes_single", START, seed) for seed in SEEDS if "people" in sets), *cells]
+    return [*(("shapes_single", START, seed) for seed in seeds if "people" in sets), *cells]
 
 
 def train_one(cell: Cell, extra: tuple[str, ...]) -> None:
@@ -250,11 +252,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, one CPU thread each")
     parser.add_argument("--sets", nargs="*", default=list(SETS), choices=SETS, help="data sets")
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES), help="what is trained")
+    parser.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS), choices=SEEDS, help="which of the seeds")
     parser.add_argument("--csv", type=Path, default=CSV, help="file of the numbers")
     parser.add_argument("extra", nargs="*", help="settings of every run, e.g. runtime.outputs=<folder>")
     arguments = parser.parse_args()
     extra = tuple(arguments.extra)
-    train_all(cells_of(arguments.sets, arguments.cases), jobs=arguments.jobs, extra=extra)
+    train_all(cells_of(arguments.sets, arguments.cases, arguments.seeds), jobs=arguments.jobs, extra=extra)
     rows = list(finished(sorted(cells_of(list(SETS), list(CASES))), extra))
     write_atomic(arguments.csv, csv_text(rows))
     for data in arguments.sets:

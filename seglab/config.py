@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab import interpolations as interpolations  # registered before any config is read
-from seglab.data.names import data_overrides
+from seglab.data.names import swept_overrides
 from seglab.run import Run
 from seglab.targets import check_targets
 from seglab.words import nearest
@@ -79,20 +79,31 @@ def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
     """Overrides as Hydra has to get them.
 
     A run's id is text (``init.run=12e4567890`` would be a number, an infinite one), and a data set's name may have a
-    category (``data=voc_coseg/cow`` is ``data=voc_coseg data.category=cow``).
+    category (``data=voc_coseg/cow`` is ``data=voc_coseg data.category=cow``). ``data.source.runs.cow=<id>`` adds to a
+    mapping that is not there yet, which Hydra wants to be told by ``++``. In ``overrides=[data.size=32]`` the inner
+    overrides are text.
 
     Args:
         arguments: command line; every key that ends in ``run`` is looked at, several ids with commas included.
+
+    Raises:
+        ValueError: a sweep over categories of several data sets.
     """
     found = []
     for argument in arguments:
         key, _, value = argument.partition("=")
-        if key == "data" and "," not in value and (conf_dir() / "data" / f"{value.partition('/')[0]}.yaml").is_file():
-            found += data_overrides(value)
+        if key == "data" and (conf_dir() / "data" / f"{re.split('[/,]', value)[0]}.yaml").is_file():
+            found += swept_overrides(value)
             continue
-        if key.lstrip("+").split(".")[-1] == "run" and not set(value) & set("'\"[]{}()"):
+        one_of_runs, name = key.lstrip("+").startswith("data.source.runs."), key.lstrip("+").split(".")[-1]
+        if (name in ("run", "category") or one_of_runs) and not set(value) & set("'\"[]{}()"):
             value = ",".join(f"'{v}'" if re.fullmatch(r"\d+(e\d+)?", v) else v for v in value.split(","))
             argument = f"{key}={value}"
+        if name == "overrides" and re.fullmatch(r"\[[^\[\]{}()'\"]+\]", value):  # [a=b] without quotes is none to Hydra
+            value = ",".join(f"'{one.strip()}'" for one in value[1:-1].split(","))
+            argument = f"{key}=[{value}]"
+        if one_of_runs:
+            argument = f"++{argument.lstrip('+')}"
         found.append(argument)
     return found
 
@@ -170,7 +181,7 @@ def check_added_keys(cfg: DictConfig, choices: Mapping[str, str | None], overrid
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from seglab.explain import known_key
+    from seglab.explain import addable, known_key
 
     for override in OverridesParser.create().parse_overrides(overrides):
         key = override.key_or_group
@@ -178,7 +189,7 @@ def check_added_keys(cfg: DictConfig, choices: Mapping[str, str | None], overrid
             _check_deletion(cfg, key, choices)
         # Hydra lets '+' through for a new key only; '++' may also be an odd way to change one that is there.
         added = override.is_add() or (override.is_force_add() and not known_key(key, choices))
-        if not added or "/" in key or (conf_dir() / key).is_dir():
+        if not added or "/" in key or (conf_dir() / key).is_dir() or (addable(key) and known_key(key, choices)):
             continue
         parent, _, leaf = key.rpartition(".")
         node = OmegaConf.select(cfg, parent) if parent else cfg
@@ -195,8 +206,13 @@ def _check_deletion(cfg: DictConfig, key: str, choices: Mapping[str, str | None]
     if (conf_dir() / key).is_dir():
         offered = sorted(p.stem for p in (conf_dir() / key).glob("*.yaml") if not p.stem.startswith("_"))
         raise ValueError(f"~{key}: '{key}' cannot be left out; choose one of its options: {', '.join(offered)}")
+    from seglab.explain import opened
+
+    if opened(key.rpartition(".")[0]) == "schedule.phases":  # which say themselves what they cannot do without
+        return
     parent = OmegaConf.select(cfg, key.rpartition(".")[0]) if "." in key else cfg
-    if not isinstance(parent, DictConfig) or "_target_" not in parent or key.endswith("._target_"):
+    needed = key == "schedule.phases" or key.endswith("._target_")
+    if not isinstance(parent, DictConfig) or "_target_" not in parent or needed:
         raise ValueError(f"~{key}: '{key}' cannot be left out; give it another value")
 
 
@@ -225,14 +241,16 @@ def _text() -> tuple[Callable[[Any], bool], str]:
     return lambda v: isinstance(v, str) and "\0" not in v, "text"
 
 
+def _texts() -> tuple[Callable[[Any], bool], str]:
+    return lambda v: OmegaConf.is_list(v) and all(isinstance(one, str) for one in v), "a list of overrides of data"
+
+
 def _one_of(*offered: str | bool) -> tuple[Callable[[Any], bool], str]:
     return lambda v: v in offered, f"one of {', '.join(map(str, offered))}"
 
 
 ABSENT = object()
-NEVER_NULL = frozenset(
-    {"seed", "batch_size", "accumulate", "val", "data.size", "noise.rate", "runtime.outputs"}
-)
+NEVER_NULL = frozenset({"seed", "batch_size", "accumulate", "val", "data.size", "noise.rate", "runtime.outputs"})
 """Keys for which null says nothing."""
 RULES = {
     "seed": _whole(0),
@@ -242,6 +260,7 @@ RULES = {
     "schedule.epochs": _whole(0),
     "schedule.power": _number(lambda v: v > 0, "a number above 0"),
     "negatives.share": _number(lambda v: 0 < v < 1, "a share of every batch, 0 < share < 1"),
+    "negatives.overrides": _texts(),
     "augment.p": _number(lambda v: 0 <= v <= 1, "a probability, 0..1"),
     "augment.flip": _number(lambda v: 0 <= v <= 1, "a probability, 0..1"),
     "augment.blur": _number(lambda v: 0 <= v <= 1, "a probability, 0..1"),

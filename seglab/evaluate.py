@@ -38,13 +38,19 @@ def evaluate(cfg: DictConfig) -> Path:
         The run folder; the numbers are in its ``eval/``.
 
     Raises:
-        ValueError: no such run, not trained yet, or data missing.
+        ValueError: no such run, not trained yet, no test set, or data missing.
     """
+    from seglab.data.build import test_sets
     from seglab.train import setup_torch
 
     run = Run.find(cfg.run, cfg.runtime.outputs)
     trained = run.config()
     whole = merged(trained, cfg)
+    if not test_sets(whole):
+        raise ValueError(
+            f"run={cfg.run}: there is no test set to score on, data.test_sets of data={whole.data.name} is empty: "
+            "expected data.test_sets=[self], or names of others, e.g. data.test_sets=[ecssd]"
+        )
     with distributed.process_group(device := setup_torch(whole)):
         trained_evaluator(run, whole, device).run(run)
     return run.path

@@ -87,13 +87,14 @@ class Evaluator:
         """Show the metrics every image of the data set once, as the network is now."""
         original = self.cfg.eval.resolution == "original"
         for batch, logits in self.logits(dataset, desc):
-            found = self.post(logits, batch["image"])
+            whole_scores = original and kind_of(self.post) == "classes"  # scores are resized, then the largest is taken
+            found = None if whole_scores else self.post(logits, batch["image"])
             if isinstance(found, RegionMaps):
                 score_regions(metrics, found, batch, dataset, original=original)
             elif original:
                 for row, index in enumerate(batch["index"].tolist()):
                     _, mask = dataset.original(index)
-                    if kind_of(self.post) == "classes":  # scores are resized, then the largest is taken
+                    if whole_scores:
                         whole = self.post.at_size(logits[row], mask.shape)
                     else:
                         whole = resize(found[row : row + 1], mask.shape)[0]
@@ -128,8 +129,10 @@ class Evaluator:
         Returns:
             ``{set: {metric: value}}``.
         """
-        results = {}
-        for name in test_sets(self.cfg) if names is None else names:
+        results, names = {}, test_sets(self.cfg) if names is None else names
+        if not names:
+            log.info("data=%s: nothing is scored, data.test_sets is empty", self.cfg.data.name)
+        for name in names:
             self.check_free(run, name)
             dataset = test_data(self.cfg, name)
             metrics = score_run(self, run, dataset, name)

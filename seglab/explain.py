@@ -12,10 +12,28 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from seglab.config import conf_dir
+from seglab.phases import KEYS
 from seglab.words import nearest
 
-OPEN = ("data.source.sets",)
-"""Mappings to which one may add names: the values of ``conf/`` are a choice, not all there is."""
+OPEN = {
+    "data.source.sets": (r"data\.source\.sets", "{parent}.<name>=null"),
+    "schedule.phases": (r"schedule\.phases(\.[^.]+\.set(\.[^.]+)?)?", "~{parent}.<name>"),
+}
+"""Mappings to which one may add names: the values of ``conf/`` are a choice, not all there is.
+
+Where they begin -> those that are open, by a pattern, and what leaves a name out.
+"""
+
+
+def opened(parent: str) -> str | None:
+    """Where the open mappings begin that the one of this name is among; None = one may not add to it."""
+    return next((begin for begin, (pattern, _) in OPEN.items() if re.fullmatch(pattern, parent)), None)
+
+
+def addable(key: str) -> bool:
+    """Whether a key may be added: a name in an open mapping, or what a phase is made of."""
+    parent, _, leaf = key.rpartition(".")
+    return bool(opened(parent) or (opened(parent.rpartition(".")[0]) == "schedule.phases" and leaf in KEYS))
 
 
 def explain(error: Exception, command: str) -> str:
@@ -31,10 +49,11 @@ def explain(error: Exception, command: str) -> str:
     text = str(error)
     if found := re.search(r"(?:Could not override|Key) '([\w./@-]+)'", text):
         key, full = found.group(1), re.search(r"full_key: ([\w.]+)", str(error.__cause__ or ""))
-        if full and (full[1].startswith(f"{key}.") or full[1] in OPEN):
+        if full and (full[1].startswith(f"{key}.") or opened(full[1])):
             key = full[1]  # what is not there: b of a={b: 1}, or the whole mapping of a name in one
-        in_open = full and full[1] == key and key.rpartition(".")[0] in OPEN
-        return not_added(key) if in_open else unknown_key(key, command)
+        elif full and key.startswith(f"{full[1]}.") and opened(full[1].rpartition(".")[0]):
+            key = full[1]  # a name in an open mapping, and not what is below it
+        return not_added(key) if full and full[1] == key and addable(key) else unknown_key(key, command)
     if found := re.search(r"Could not find '([\w./-]+)/([\w.-]+)'|In '[^']*': Could not find '([^']+)'", text):
         group, option = (found.group(1), found.group(2)) if found.group(1) else found.group(3).rsplit("/", 1)
         return unknown_option(group, option)
@@ -61,12 +80,15 @@ def meaning(key: str) -> str:
 
 def not_added(key: str) -> str:
     """Message for a name in a mapping of :data:`OPEN` that is not there yet."""
-    parent = key.rpartition(".")[0]
-    here = sorted(set().union(*_keys_below(parent).values()))
-    return (
-        f"'{key}' is not there yet (there are: {', '.join(here)}); write ++{key}=... to add it, and "
-        f"{parent}.<name>=null to leave one out"
-    )
+    parent, _, leaf = key.rpartition(".")
+    options, owner, begin = _keys_below(parent), _group_of(parent), opened(parent)
+    here = sorted(set().union(*options.values()))
+    if owners := [f"{owner}={option}" for option, keys in options.items() if leaf in keys]:
+        known = f" ({', '.join(owners)} has it);"
+    else:
+        known = f" (known: {', '.join(here)});" if here else ";"
+    out = f", and {OPEN[begin][1].format(parent=parent)} to leave one out" if begin else ""
+    return f"'{key}' is not there yet{known} write +{key}=... to add it{out}"
 
 
 def unknown_option(group: str, option: str) -> str:
@@ -206,6 +228,9 @@ def known_key(key: str, choices: Mapping[str, str | None]) -> bool:
     if not parent:
         return any(leaf in _top_level(path.stem) for path in conf_dir().glob("*.yaml"))
     chosen = choices.get(parent.split(".")[0])
-    if parent in OPEN:
-        return bool(_keys_below(parent).get(str(chosen)))
+    if parent == "data.source.runs":  # which categories there are, the source knows
+        return True
+    if addable(key):
+        begin = opened(parent) or opened(parent.rpartition(".")[0])
+        return bool(begin and _keys_below(begin).get(str(chosen)))
     return any(leaf in keys for name, keys in _keys_below(parent).items() if name == chosen or name.startswith("_"))

@@ -13,6 +13,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from seglab.phases import canonical
+
 SCHEMA = 1
 """Raised when code changes what a config means, so that old and new runs never share a folder."""
 
@@ -21,6 +23,9 @@ NOT_IDENTITY = frozenset({"hydra", "runtime", "eval", "tracker", "launch", "name
 
 OPTIONAL = ("augment", "negatives")
 """Groups whose option ``none`` is empty: a run without them is the one it was before there were such groups."""
+
+PHASES = "seglab.phases.Phases"
+"""The schedule whose keys have an order."""
 
 ARITHMETIC = ("precision", "sync_batchnorm")
 """Keys of ``runtime`` that do."""
@@ -32,7 +37,8 @@ def identity(cfg: DictConfig) -> str:
     Interpolations are resolved with the values of ``runtime`` masked, so the folder of the data on one machine does
     not matter, while a value spelled directly and one reached by interpolation count as equal. Prose (``about``) and
     ``test_sets`` are left out at every level; ``0`` and ``0.0`` are one number; of ``init.run`` the name counts, not
-    the place. Of ``runtime`` only what changes the arithmetic is in.
+    the place. Of ``runtime`` only what changes the arithmetic is in. Phases of a schedule count by their order and the
+    epochs they last, not by their names.
     """
     content = resolved(cfg)
     content |= {f"runtime.{key}": cfg.runtime[key] for key in ARITHMETIC if key in cfg.runtime}
@@ -52,7 +58,19 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
         masked.pop(key, None)
     content = OmegaConf.to_container(masked, resolve=True)
     unused = [key for key in OPTIONAL if not content.get(key)]
+    if "schedule" in content:
+        content["schedule"] = _in_order(content["schedule"])
     return _canonical({key: value for key, value in content.items() if key not in (*NOT_IDENTITY, *unused)})
+
+
+def _in_order(schedule: Any) -> Any:
+    """A schedule in phases by the order and the epochs these have, which its keys do not tell."""
+    if not isinstance(schedule, dict) or schedule.get("_target_") != PHASES:
+        return schedule
+    try:
+        return canonical(schedule)
+    except (KeyError, ValueError):  # whoever builds the schedule says what is wrong with it
+        return schedule
 
 
 def _canonical(value: Any) -> Any:

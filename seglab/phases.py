@@ -1,22 +1,27 @@
 """A training in phases, each with settings of the loss that are fixed or rise by the epoch.
 
-The regularized-loss paper anneals the width of its edge weights for 15 epochs with all weights 1, goes on for 50 with
-the sparse CRF weighted by 100 and may add 200 with negative images (sections 3.3 and 3.4, Eq. 8; EQUATIONS 3.6). As
-every schedule, this is a pure function of the epoch, so that a run resumes anywhere.
+The regularized-loss paper anneals the width of its edge weights for 15 epochs with the sparse CRF weighted by 1, goes
+on for 50 with a weight of 100 and may add 200 with negative images; the other weights stay what they are (sections 3.3
+and 3.4, Eq. 8; EQUATIONS 3.6). As every schedule, this is a pure function of the epoch, so that a run resumes anywhere.
 
 One runnable line: ``python -m seglab.train loss=regularized schedule=anneal data=shapes_single``.
 """
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from typing import Any
 
 from seglab.schedule import Constant
 from seglab.words import nearest
 
+log = logging.getLogger(__name__)
+
+KEYS = ("epochs", "set", "fresh_optimizer", "negatives")
 FRESH = ("never", "start", "epoch")
 ENDS = ("upper", "both")
 CURVES = ("linear", "geometric")
@@ -31,7 +36,7 @@ class Ramp:
         end: value of the last epoch.
         ends: ``upper``: the start itself is not reached, as Eq. 8 has it (0.0567 to 0.15 in 15 epochs); ``both``: the
             first epoch has it, as the released code (0.05 to 0.15).
-        curve: ``linear``: equal steps (Eq. 8); ``geometric``: equal factors, for weights that grow a hundredfold (ours).
+        curve: ``linear``: equal steps (Eq. 8); ``geometric``: equal factors, for weights that grow a hundredfold; ours.
     """
 
     start: float
@@ -75,7 +80,8 @@ class Phases(Constant):
             has epochs keeping at least one where the number allows it.
         phases: name -> ``{epochs, set, fresh_optimizer, negatives}``; ``set`` gives settings of the loss a number or
             ``{from, to, ends, curve}``, see :class:`Ramp`.
-        snapshot_epochs: epochs, counted from 1, after which the weights are kept.
+        snapshot_epochs: epochs, counted from 1, after which the weights are kept; those beyond the training are not,
+            with a warning.
 
     Raises:
         ValueError: a value is outside its range; the message names ``schedule.<key>``.
@@ -88,6 +94,8 @@ class Phases(Constant):
         phases: Mapping[str, Mapping[str, Any]],
         snapshot_epochs: Sequence[int] = (),
     ) -> None:
+        if not isinstance(phases, Mapping):
+            raise ValueError(f"schedule.phases={phases}: expected phases by their names, each with its epochs")
         if not phases:
             raise ValueError("schedule.phases is empty: expected one phase or more")
         read = [_phase(str(name), node) for name, node in phases.items()]
@@ -98,10 +106,13 @@ class Phases(Constant):
         super().__init__(sum(lengths))
         self.phases, self.lengths = read, lengths
         self.first = [end - length for end, length in zip(accumulate(lengths), lengths, strict=True)]
+        listed = isinstance(snapshot_epochs, Sequence) and not isinstance(snapshot_epochs, str)
+        if not listed or not all(_whole(epoch) and epoch >= 1 for epoch in snapshot_epochs):
+            given = list(snapshot_epochs) if listed else snapshot_epochs
+            raise ValueError(
+                f"schedule.snapshot_epochs={given}: expected a list of epochs counted from 1, e.g. [1,5,15]"
+            )
         self.snapshot_epochs = tuple(snapshot_epochs)
-        for epoch in self.snapshot_epochs:
-            if not _whole(epoch) or epoch < 1:
-                raise ValueError(f"schedule.snapshot_epochs={list(snapshot_epochs)}: expected epochs counted from 1")
 
     def where(self, epoch: int) -> tuple[int, Phase]:
         """Number of the phase that ``epoch`` belongs to, and the phase."""
@@ -131,6 +142,8 @@ class Phases(Constant):
     def snapshots(self, steps: Sequence[int]) -> frozenset[int]:
         """The last steps of the epochs asked for; those beyond the training are left out, as where it was shortened."""
         ends = list(accumulate(steps))
+        if beyond := [epoch for epoch in self.snapshot_epochs if epoch > len(ends)]:
+            log.warning("schedule.snapshot_epochs: the training has %d epochs, there is no %s", len(ends), beyond)
         return frozenset(ends[epoch - 1] for epoch in self.snapshot_epochs if epoch <= len(ends))
 
 
@@ -138,27 +151,62 @@ def stretched(lengths: Sequence[int], total: int) -> list[int]:
     """Numbers of epochs in the same proportion that add up to ``total``.
 
     Every length above 0 keeps at least 1 where ``total`` allows it; later phases come first where it does not.
+
+    Raises:
+        ValueError: every length is 0, and ``total`` is not.
     """
     whole = sum(lengths)
+    if not whole and total:
+        raise ValueError(
+            f"schedule.epochs={total}: all phases have 0 epochs, which cannot be stretched: expected "
+            "schedule.phases.<name>.epochs above 0, or schedule.epochs=null"
+        )
     if not whole:
         return list(lengths)
     found = [0] * len(lengths)
     for i in [i for i in reversed(range(len(lengths))) if lengths[i]][:total]:
         found[i] = 1
+    # What all of them have for certain, so that a long training is not dealt out one by one.
+    found = [max(now, total * n // whole - len(lengths)) for n, now in zip(lengths, found, strict=True)]
     while sum(found) < total:  # the one farthest below its share gets the next epoch
-        lacking = [total * length / whole - now for length, now in zip(lengths, found, strict=True)]
+        lacking = [total * length - now * whole for length, now in zip(lengths, found, strict=True)]
         found[max((i for i in range(len(found)) if lengths[i]), key=lacking.__getitem__)] += 1
     return found
+
+
+def canonical(schedule: Mapping[str, Any]) -> dict[str, Any]:
+    """A config of :class:`Phases` in the one form that all configs of the same training have.
+
+    Phases are numbered in their order instead of named and have the epochs they last; those of 0 epochs are left out,
+    as is what says nothing: ``epochs``, and a new optimiser at the very start of the training.
+
+    Args:
+        schedule: plain types, as in the config.
+
+    Raises:
+        ValueError: as :class:`Phases`.
+    """
+    made = Phases(
+        schedule.get("epochs"), phases=schedule["phases"], snapshot_epochs=schedule.get("snapshot_epochs", ())
+    )
+    phases: dict[str, Any] = {}
+    for phase, epochs in zip(made.phases, made.lengths, strict=True):
+        if epochs:
+            fresh = "never" if phase.fresh_optimizer == "start" and not phases else phase.fresh_optimizer
+            settings = {name: asdict(v) if isinstance(v, Ramp) else v for name, v in phase.set.items()}
+            own = {"epochs": epochs, "set": settings, "fresh_optimizer": fresh, "negatives": phase.negatives}
+            phases[str(len(phases) + 1)] = own
+    kept = {key: value for key, value in schedule.items() if key not in ("epochs", "phases")}
+    return {**kept, "phases": phases, "snapshot_epochs": list(made.snapshot_epochs)}
 
 
 def _phase(name: str, node: Mapping[str, Any]) -> Phase:
     where = f"schedule.phases.{name}"
     if not isinstance(node, Mapping):
         raise ValueError(f"{where}={node}: expected keys, e.g. epochs")
-    known = ("epochs", "set", "fresh_optimizer", "negatives")
     for key in node:
-        if key not in known:
-            raise ValueError(f"{where}: unknown key '{key}'{nearest(str(key), known)}")
+        if key not in KEYS:
+            raise ValueError(f"{where}: unknown key '{key}'{nearest(str(key), list(KEYS))}")
     epochs, fresh, negatives = node.get("epochs"), node.get("fresh_optimizer", "never"), node.get("negatives", False)
     if not _whole(epochs) or epochs < 0:
         raise ValueError(f"{where}.epochs={epochs}: expected a whole number, 0 or more")
@@ -189,7 +237,7 @@ def _value(value: Any, where: str) -> float | Ramp:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _whole(value: Any) -> bool:

@@ -33,7 +33,8 @@ VALUED += ("--package", "-p", "--experimental-rerun")
 FOLDERS = ("runtime.data_root", "runtime.outputs")
 
 HOW = {name: "your own" for name in ("pairs", "photos", "class_folders", "web")}
-HOW |= {"saliency_all": "joined", "texture_mosaic": "composed", "fabrics": "composed", "fabrics_single": "composed"}
+HOW |= {"saliency_all": "joined"}
+HOW |= {name: "composed" for name in ("texture_mosaic", "fabrics", "fabrics_single", "fabrics_web")}
 HOW |= {"pseudo_labels": "made by runs", "pseudo_labels_voc": "made by runs"}
 """How data sets without a recipe come to be; any other is drawn."""
 
@@ -227,7 +228,9 @@ def complete(arguments: list[str]) -> list[str]:
     offered = offered_names()
     if "," in name:
         raise ValueError(f"data={name}: one data set at a time")
-    if name not in offered:
+    typed, (name, _, category) = name, name.partition("/")  # voc_coseg/cow: the files are those of voc_coseg
+    if name not in offered or (category and name not in data_names()):
+        name = typed
         guess = nearest(name, offered)
         guess = guess if "did you mean" in guess else ""
         raise ValueError(f"data={name}: no such data set{guess} (offered: {', '.join(offered)})")
@@ -240,8 +243,8 @@ def complete(arguments: list[str]) -> list[str]:
     # How the set is scored is not asked here, and its metrics would import torch.
     rest += ["~eval"]
     if not recipes:
-        return [f"data={name}", *rest]
-    return [f"data={name}", f"download={recipes[-1]}", f"also=[{','.join(recipes[:-1])}]", *rest]
+        return [f"data={typed}", *rest]
+    return [f"data={typed}", f"download={recipes[-1]}", f"also=[{','.join(recipes[:-1])}]", *rest]
 
 
 def main() -> None:

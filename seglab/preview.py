@@ -35,7 +35,8 @@ def preview(cfg: DictConfig) -> Path:
 
     Returns:
         The PNG file, ``outputs/figures/<run name>-noise.png``; exchanged masks have a coloured border. Where several
-        people drew each image, the masks of the first :data:`SHOWN` of them are the columns.
+        people drew each image, the masks of the first :data:`SHOWN` of them are the columns. Negative images, where
+        training has some, are a column of their own, the first of them from the top.
 
     Raises:
         ValueError: data missing or broken.
@@ -58,10 +59,25 @@ def preview(cfg: DictConfig) -> Path:
         shown = in_class_colours if cfg.data.task == "semantic" else np.asarray
         columns["true mask"] = [shown(clean.mask(i)) for i in rows]
         columns["training mask"] = [shown(data.train.mask(i)) for i in rows]
+    if data.negatives is not None:
+        columns["negative image"] = first_images(data.negatives, len(rows))
     path = Path(cfg.runtime.outputs) / "figures" / f"{Run.for_config(cfg).path.name}-noise.png"
     save_grid(columns, path, marked=[bool(flipped[i]) for i in rows], note="exchanged")
     log.info("%d of %d masks exchanged (rate asked %g)", data.noise["flipped"], len(data.train), cfg.noise.rate)
     return path
+
+
+def first_images(dataset: ArrayDataset, count: int) -> list[np.ndarray]:
+    """The first ``count`` images, uint8 [S,S,3]; white where there are fewer.
+
+    Args:
+        dataset: the images.
+        count: how many.
+    """
+    import numpy as np
+
+    found = [np.moveaxis(dataset[i]["image"].numpy(), 0, -1) for i in range(min(count, len(dataset)))]
+    return found + [np.full_like(found[0], 255)] * (count - len(found))
 
 
 def annotators(dataset: ArrayDataset, rows: Iterable[int]) -> dict[str, list[np.ndarray]]:

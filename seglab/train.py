@@ -106,10 +106,11 @@ def failures_told(cfg: DictConfig, run: Run) -> Iterator[None]:
 def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     """Everything between a started run folder and a finished one, in every process."""
     from seglab import checkpoint
+    from seglab.data.scored import check_scored
     from seglab.environment import environment
     from seglab.evaluator import Evaluator, read_out
     from seglab.samples import save_samples
-    from seglab.stages import choice
+    from seglab.stages import check_stages, choice
     from seglab.targets import instantiate
     from seglab.trackers import Tracker
     from seglab.trainer import Trainer
@@ -118,6 +119,8 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     # A mistake in these is said before the data are read.
     read_out(cfg)
     schedule, loss = instantiate(cfg.schedule), instantiate(cfg.loss)
+    check_scored(cfg, reads_masks=getattr(loss, "reads_masks", True))
+    check_stages(cfg, schedule=schedule, loss=loss)
     data = audited_data(cfg)
     if not data.labelled and getattr(loss, "reads_masks", True):
         raise ValueError(

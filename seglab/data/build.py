@@ -7,6 +7,8 @@ print(len(training_data(compose('train')).train))"``.
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,13 +85,34 @@ def negative_images(cfg: DictConfig) -> ArrayDataset | None:
         return None
     if cfg.negatives.data is None:
         return load_part(cfg.data, cfg.runtime, "negative")
-    other = data_of(cfg, cfg.negatives.data)
-    if other.name == cfg.data.name:
+    other = negative_set(cfg)
+    if OmegaConf.to_container(other.source, resolve=True) == OmegaConf.to_container(cfg.data.source, resolve=True):
         raise ValueError(
             f"negatives.data={cfg.negatives.data}: that is the training data itself; expected a data set without the "
-            "object, or null for the data's own negative part"
+            "object (its folders in negatives.overrides), or null for the data's own negative part"
         )
     return load_part(other, cfg.runtime, "train")
+
+
+def negative_set(cfg: DictConfig) -> DictConfig:
+    """The ``data`` node of the set that ``negatives.data`` names, with the changes of ``negatives.overrides``.
+
+    Raises:
+        ValueError: no such data set, an override that is not one of data, or a folder that is not given.
+    """
+    overrides = list(cfg.negatives.get("overrides") or [])
+    for override in overrides:
+        if not re.match(r"[+~]*data\.", str(override)):
+            raise ValueError(f"negatives.overrides: {override}: expected changes of data, e.g. data.images=background")
+    other = data_of(cfg, cfg.negatives.data, overrides=overrides)
+    try:
+        instantiate(other.source)
+    except ValueError as error:
+        raise ValueError(
+            f"negatives.data={cfg.negatives.data}: {error}; for the negatives it belongs in negatives.overrides, "
+            "e.g. negatives.overrides=[data.images=background]"
+        ) from error
+    return other
 
 
 def tell_regions(cfg: DictConfig, training: ArrayDataset) -> None:
@@ -148,11 +171,11 @@ def test_data(cfg: DictConfig, name: str) -> ArrayDataset:
     return load_part(data_of(cfg, name), cfg.runtime, "test")
 
 
-def data_of(cfg: DictConfig, name: str) -> DictConfig:
-    """The ``data`` node of a data set by its name; that of ``cfg`` itself where it has the name."""
-    if name == cfg.data.name:
+def data_of(cfg: DictConfig, name: str, *, overrides: Sequence[str] = ()) -> DictConfig:
+    """The ``data`` node of a data set by its name; that of ``cfg`` itself where it has the name and no overrides."""
+    if name == cfg.data.name and not overrides:
         return cfg.data
-    other = compose("evaluate", ["run=none", *data_overrides(name)])
+    other = compose("evaluate", ["run=none", *data_overrides(name), *overrides])
     with open_dict(other):
         other.runtime, other.seed = cfg.runtime, cfg.get("seed")
         other.data.size = cfg.data.size

@@ -78,7 +78,8 @@ class ClassFolders:
         name: str = "class_folders",
         about: Mapping[str, Any] | None = None,
     ) -> None:
-        self.images, self.masks, self.category, self.name, self.about = images, masks, category, name, about or {}
+        self.images, self.masks, self.name, self.about = images, masks, name, about or {}
+        self.category = None if category is None else str(category)
         self.split, self.split_seed, self.same = str(split), split_seed, same
         self.test_images, self.test_masks = test_images, test_masks
         self.types = suffixes(image_types)
@@ -86,13 +87,18 @@ class ClassFolders:
         self._read["image_types"] = image_types
         self._check()
 
+    @property
+    def trains_on_test(self) -> bool:
+        """Whether the photos that are scored are those that train, with the same masks."""
+        return bool(self.masks) and self.split == BOTH and not self.test_images
+
     def _check(self) -> None:
         if not self.images:
             raise self._error("images is not set: expected a folder of class folders, e.g. data.images=photos")
         if not self.category:
             self.name = self.name.split("/")[0]
             raise self._error(f"data.category is not set: expected the name of a class folder{self._offered()}")
-        if {"/", "\\"} & set(str(self.category)) or str(self.category).startswith("."):
+        if {"/", "\\"} & set(self.category) or self.category.startswith("."):
             raise self._error(f"data.category={self.category}: expected the name of a folder in '{self.images}'")
         if bool(self.test_images) != bool(self.test_masks):
             given = "test_images" if self.test_images else "test_masks"
@@ -113,10 +119,11 @@ class ClassFolders:
 
         Args:
             part: ``"train"`` or ``"test"``: photos of the class; ``"negative"``: those of the other classes, which are
-                not in the class too, each once, with masks of 255.
+                not in the class too, test photos of its own included, each once, with masks of 255.
 
         Raises:
-            ValueError: no such part, class or folder; a class folder that is empty; images and masks that do not match.
+            ValueError: no such part, class or folder; a class folder that is empty; images and masks that do not match;
+                two negative photos of one name.
         """
         if part == NEGATIVE:
             return self._negatives()
@@ -183,8 +190,8 @@ class ClassFolders:
             raise self._error(f"class folder '{folder}' is empty: expected files of type {', '.join(self.types)}")
         return str(folder)
 
-    def _photos(self, category: str, prefix: str = "") -> list[Photo]:
-        folder = self._folder(self.images, category)
+    def _photos(self, category: str, prefix: str = "", root: str | None = None) -> list[Photo]:
+        folder = self._folder(root or self.images, category)
         return photos_in([folder], types=self.types, name=self.name, about=self.about, prefix=prefix)
 
     def _pairs(self, images: str, masks: str, split: str) -> Pairs:
@@ -206,7 +213,7 @@ class ClassFolders:
                 f"'{self.images}' has one class folder, {self.category}: negative images are those of other classes; "
                 "add a folder of them, or negatives=other negatives.data=<data set>"
             )
-        mine = self._photos(self.category)
+        mine = self._photos(self.category) + self._tested()
         photos = [photo for one in others for photo in self._photos(one, prefix=f"{one}_")]
         twin = equal_files([photo.image for photo in (*mine, *photos)])
         stems = {photo.image.stem for photo in mine} if self.same == "stem" else set()
@@ -224,7 +231,14 @@ class ClassFolders:
                 f"no negative image: every photo of the other classes ({', '.join(others[:5])}) is also in "
                 f"{self.category}, by data.source.same={self.same}; expected photos without the object"
             )
+        check_names(found, name=self.name)
         return found
+
+    def _tested(self) -> list[Photo]:
+        """Photos of the class in a test part of its own, where there is one and it has the class."""
+        if not self.test_images or not (Path(self.test_images) / str(self.category)).is_dir():
+            return []
+        return self._photos(self.category, root=self.test_images)
 
     def _offered(self) -> str:
         there = self.categories() if Path(self.images).is_dir() else list(self.about.get("categories") or [])
@@ -232,6 +246,25 @@ class ClassFolders:
 
     def _error(self, message: str) -> ValueError:
         return ValueError(f"data={self.name}: {message}")
+
+
+def check_names(photos: Iterable[Photo], *, name: str) -> None:
+    """Refuse two photos of one name: the class ``b`` with ``c_1.jpg`` and the class ``b_c`` with ``1.jpg``.
+
+    Args:
+        photos: photos, their ids made of class and stem.
+        name: the data set in the message.
+
+    Raises:
+        ValueError: naming both files.
+    """
+    known: dict[str, Path] = {}
+    for photo in photos:
+        if (other := known.setdefault(photo.id, photo.image)) != photo.image:
+            raise ValueError(
+                f"data={name}: two photos are called '{photo.id}', after class and file: '{other}' and "
+                f"'{photo.image}'; expected another name for one of them"
+            )
 
 
 def equal_files(paths: Iterable[Path]) -> dict[Path, bytes]:

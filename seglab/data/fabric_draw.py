@@ -91,7 +91,7 @@ def paint(image: np.ndarray, cloth: np.ndarray, shape: Shape, *key: int | str) -
 
     Args:
         image: uint8 [S,S,3].
-        cloth: uint8 [S,S,3], a piece of a photograph.
+        cloth: uint8 [H,W,3], the part of a photograph that the object may show.
         shape: of :func:`place_objects`.
         key: names the drawing of this object.
 
@@ -100,6 +100,7 @@ def paint(image: np.ndarray, cloth: np.ndarray, shape: Shape, *key: int | str) -
     """
     size, dice = image.shape[0], Dice(*key, "light")
     high = level(shape, size, *key)
+    cloth = cloth_piece(cloth, high > 0, *key)
     # Half covered where the level is 0, over about a pixel and a half, as a lens would show an edge.
     alpha = np.clip(high * 128 // dice.between(16, 36) + 128, 0, 256)
     shift, depth = max(1, size * dice.between(2, 5) // 128), dice.between(60, 130)
@@ -109,6 +110,36 @@ def paint(image: np.ndarray, cloth: np.ndarray, shape: Shape, *key: int | str) -
     lit += (cloth.astype(np.int32) * _light(dice, shape, high)[..., None] // 256 - lit) * alpha[..., None] >> 8
     image[:] = np.clip(lit, 0, 255)
     return high > 0
+
+
+def half_of(photo: np.ndarray, part: str) -> np.ndarray:
+    """The rows of a photograph of cloth [H,W,3] that belong to a part: the upper half trains, the lower half tests."""
+    middle = photo.shape[0] // 2
+    return photo[:middle] if part == "train" else photo[middle:]
+
+
+def cloth_piece(cloth: np.ndarray, inside: np.ndarray, *key: int | str) -> np.ndarray:
+    """Cloth for an object, turned by quarters and mirrored at random, no pixel changed: uint8 [S,S,3].
+
+    Args:
+        cloth: uint8 [H,W,3]; where an object is wider or higher, and outside the object, it goes on mirrored.
+        inside: where the object is, bool [S,S].
+        key: names the drawing of this object.
+    """
+    dice = Dice(*key, "cut")
+    turned = np.rot90(cloth, dice.between(0, 3))
+    turned = turned[:, ::-1] if dice.chance(50) else turned
+    rows, columns = (_span(dice, turned.shape[axis], inside.any(axis=1 - axis)) for axis in (0, 1))
+    return turned[rows][:, columns]
+
+
+def _span(dice: Dice, length: int, inside: np.ndarray) -> np.ndarray:
+    """Places in a row of ``length`` pixels, mirrored beyond its ends, so that the object lies between them."""
+    there = np.flatnonzero(inside)
+    first, last = (int(there[0]), int(there[-1])) if len(there) else (0, 0)
+    start = dice.between(0, max(0, length - (last - first + 1))) - first
+    place = (start + np.arange(len(inside))) % (2 * length)
+    return np.minimum(place, 2 * length - 1 - place)
 
 
 def _light(dice: Dice, shape: Shape, high: np.ndarray) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 A scene is a piece of a photograph, upright; an object has a random outline, is filled with a piece of a photograph of
 cloth, shaded as something round with folds, and throws a shadow. A class is a few photographs of cloth that look alike;
-training and test pictures show other pieces of them (or other cloths, where the lists say so) on other scenes. All is
-drawn with 64-bit keys and integers only: the same photos and the same seed give the same bytes everywhere, as far as
-JPEG is decoded alike.
+objects of training pictures are cut from the upper half of each, those of test pictures from the lower half, and lie on
+other scenes: no pixel of a photograph is in both parts. All is drawn with 64-bit keys and integers only: the same
+photos and the same seed give the same bytes everywhere, as far as JPEG is decoded alike.
 
 This is no data set of a paper. With real textures and exact masks, it stands in for sets of photographs of one class an
 image (voc_coseg, web, pascal_single) and for the PASCAL VOC with several, where those are absent; numbers measured on
@@ -24,16 +24,16 @@ from typing import Any
 
 import numpy as np
 
-from seglab.data.composer import LARGEST, cut
+from seglab.data.composer import LARGEST
 from seglab.data.content import hash_files
-from seglab.data.fabric_draw import paint, place_objects, scene_piece
+from seglab.data.fabric_draw import half_of, paint, place_objects, scene_piece
 from seglab.data.files import SUFFIXES, read_image
 from seglab.data.pairing import PARTS, index
 from seglab.data.pairs import data_missing
 from seglab.data.rng import Dice, permutation
 from seglab.words import nearest, some
 
-VERSION = 1
+VERSION = 2
 """Raised when the drawing changes, so that no cache mixes old and new pictures."""
 
 MOST = 3
@@ -46,6 +46,7 @@ class Composed:
 
     Attributes:
         id: name, unique in the data set.
+        part: ``train``: cloth is cut from the upper half of its photograph; ``test``: from the lower half.
         scene: photograph of the background.
         cloths: photograph of every object.
         labels: label of every object in the mask, 1 or more.
@@ -54,6 +55,7 @@ class Composed:
     """
 
     id: str
+    part: str
     scene: Path
     cloths: tuple[Path, ...]
     labels: tuple[int, ...]
@@ -70,8 +72,8 @@ class Composed:
         mask = np.zeros((self.size, self.size), dtype=np.uint8)
         shapes = place_objects(len(self.cloths), *self.key)
         for number, (shape, cloth, label) in enumerate(zip(shapes, self.cloths, self.labels, strict=True)):
-            piece = cut(_photo(cloth, _changed(cloth)), self.size, *self.key, number)
-            inside = paint(image, piece, shape, *self.key, number)
+            half = half_of(_photo(cloth, _changed(cloth)), self.part)
+            inside = paint(image, half, shape, *self.key, number)
             mask[inside] = label
         return image, mask
 
@@ -81,7 +83,8 @@ class Composed:
         Raises:
             ValueError: a photograph is missing.
         """
-        return hash_files((self.scene, *self.cloths), how=("fabrics", VERSION, self.size, self.labels, self.key))
+        told = (self.labels, self.key)
+        return hash_files((self.scene, *self.cloths), how=("fabrics", VERSION, self.part, self.size, *told))
 
 
 class Fabrics:
@@ -90,9 +93,10 @@ class Fabrics:
     Args:
         photos: folder of the photographs of cloth.
         scenes: folders of the photographs of the backgrounds, ``{train: ..., test: ...}``.
-        fabrics: class -> ``{train: [stems], test: [stems]}``, photographs of its cloths.
+        fabrics: class -> ``{train: [stems], test: [stems]}``, photographs of its cloths, the same or others.
         category: the class that is the object, mask 1, of pictures of one class; null: all classes, mask k + 1 for the
             class number k, training pictures of one class (those of every category) and test pictures of one to three.
+        single: whether a category has to be chosen.
         train: training pictures of every class.
         test: test pictures.
         size: side of a picture in pixels.
@@ -111,6 +115,7 @@ class Fabrics:
         scenes: Mapping[str, str],
         fabrics: Mapping[str, Mapping[str, Sequence[str]]],
         category: str | None = None,
+        single: bool = False,
         train: int = 60,
         test: int = 60,
         size: int = 256,
@@ -136,9 +141,14 @@ class Fabrics:
                     f"data={name}: expected data.source.scenes.{part}, and one stem or more in "
                     f"data.source.fabrics.<class>.{part} of every class"
                 )
-        if category is not None and category not in fabrics:
-            raise ValueError(f"data.category={category}: no such class{nearest(str(category), list(fabrics))}")
-        self.folder, self.scenes, self.fabrics, self.category = photos, scenes, fabrics, category
+        self.category = None if category is None else str(category)
+        if single and self.category is None:
+            raise ValueError(
+                f"data.category is not set: expected one of {', '.join(fabrics)}; data=fabrics has all of them"
+            )
+        if self.category is not None and self.category not in fabrics:
+            raise ValueError(f"data.category={category}: no such class{nearest(self.category, list(fabrics))}")
+        self.folder, self.scenes, self.fabrics = photos, scenes, fabrics
         self.counts, self.size, self.seed = {"train": train, "test": test}, size, seed
         self.name, self.about = name, about or {}
 
@@ -176,9 +186,8 @@ class Fabrics:
         key = (self.seed, "fabrics", part, name, number)
         dice = Dice(*key, "photos")
         label = 1 + list(self.fabrics).index(name) if self.category is None else int(name == self.category)
-        return Composed(
-            f"{name}_{part}_{number:04d}", dice.pick(scenes), (dice.pick(cloths[name]),), (label,), self.size, key
-        )
+        scene, cloth = dice.pick(scenes), dice.pick(cloths[name])
+        return Composed(f"{name}_{part}_{number:04d}", part, scene, (cloth,), (label,), self.size, key)
 
     def _several(self, number: int, cloths: Mapping[str, Sequence[Path]], scenes: Sequence[Path]) -> Composed:
         """Test picture of one to three classes, as many pictures of each."""
@@ -187,7 +196,7 @@ class Fabrics:
         chosen = permutation(len(names), *key, "classes")[: 1 + number % min(MOST, len(names))]
         photos = tuple(dice.pick(cloths[names[k]]) for k in chosen)
         labels = tuple(1 + int(k) for k in chosen)
-        return Composed(f"test_{number:04d}", dice.pick(scenes), photos, labels, self.size, key)
+        return Composed(f"test_{number:04d}", "test", dice.pick(scenes), photos, labels, self.size, key)
 
     def _cloths(self, part: str) -> dict[str, list[Path]]:
         """Class -> photographs of a part."""

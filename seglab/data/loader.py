@@ -27,6 +27,10 @@ class EpochBatches:
     contiguously into ``world`` slices, a slice into ``accumulate`` micro-batches: whatever the number of processes, a
     step sees the same images. Nothing is remembered between calls, so a run resumes at any step.
 
+    With negative images a batch is first dealt into ``accumulate`` pieces, each with as many of either kind, and then a
+    piece is cut into ``world`` micro-batches: a loss that averages over a kind and over the processes has the same
+    weights in every piece.
+
     Args:
         n: number of training images.
         batch_size: images per optimiser step, over all processes.
@@ -39,8 +43,8 @@ class EpochBatches:
         drop_last: leave out the last, shorter batch. If it is kept, its slices may differ by one image.
 
     Raises:
-        ValueError: ``batch_size`` exceeds n or is no multiple of ``world * accumulate``, or a kept last batch has fewer
-            images than slices.
+        ValueError: ``batch_size`` exceeds n or is no multiple of ``world * accumulate``, ``share`` leaves out a kind or
+            ``accumulate`` does not divide both, or a kept last batch has fewer images than slices.
     """
 
     def __init__(
@@ -63,29 +67,41 @@ class EpochBatches:
                 f"batch_size={batch_size}: expected a multiple of processes * accumulate = {world} * {accumulate} = "
                 f"{self.slices}"
             )
-        self.negatives, self.negative = negatives, 0  # images there are, and how many of them are in a batch
+        self.negatives, self.negative = negatives, round(share * batch_size)  # there are, and in a batch
+        positive = batch_size - self.negative
         if share:
-            self.negative = round(share * batch_size)
-            if not 0 < self.negative < batch_size or not negatives:
-                raise ValueError(
-                    f"negatives.share={share}: {self.negative} of a batch of {batch_size} images would be negative, of "
-                    f"{negatives} there are; expected a share with both kinds in every batch, and negative images"
-                )
-        whole, batch_size = batch_size, batch_size - self.negative
-        if batch_size > n:
+            self._check_kinds(batch_size, share, accumulate)
+        if positive > n:
+            own = f" with negatives.share={share}: its {positive} positive images exceed" if share else " exceeds"
             raise ValueError(
-                f"batch_size={batch_size} exceeds the {n} training images of data: expected batch_size <= {n}; lower "
-                "batch_size, or val if it holds out many"
+                f"batch_size={batch_size}{own} the {n} training images of data: expected batch_size <= "
+                f"{n * batch_size // positive}; lower batch_size, or val if it holds out many"
             )
-        short = n % batch_size
+        short = n % positive
         if not drop_last and 0 < short < self.slices:
             raise ValueError(
                 f"batch_size={batch_size}: the last of {n} images make a batch of {short}, fewer than its "
                 f"{self.slices} slices (processes * accumulate); use another batch_size or drop the last batch"
             )
-        self.n, self.batch_size, self.positive, self.seed = n, whole, batch_size, seed
+        self.n, self.batch_size, self.positive, self.seed = n, batch_size, positive, seed
         self.rank, self.world, self.accumulate = rank, world, accumulate
-        self.steps = n // batch_size if drop_last else -(-n // batch_size)
+        self.steps = n // positive if drop_last else -(-n // positive)
+
+    def _check_kinds(self, batch_size: int, share: float, accumulate: int) -> None:
+        positive = batch_size - self.negative
+        if not self.negatives:
+            raise ValueError(f"negatives.share={share}: there are no negative images: expected one or more")
+        if not 0 < self.negative < batch_size:
+            raise ValueError(
+                f"negatives.share={share}: {self.negative} of the {batch_size} images of a batch would be negative: "
+                "expected a share with both kinds in every batch"
+            )
+        if positive % accumulate or self.negative % accumulate:
+            raise ValueError(
+                f"batch_size={batch_size}, negatives.share={share}, accumulate={accumulate}: {positive} positive and "
+                f"{self.negative} negative images of a batch cannot be dealt into {accumulate} pieces alike: expected "
+                "two numbers that accumulate divides"
+            )
 
     def batches(self, epoch: int, start_step: int = 0) -> Iterator[list[int]]:
         """Positions of this process's micro-batches, ``accumulate`` of them per step.
@@ -97,22 +113,33 @@ class EpochBatches:
         order = permutation(self.n, self.seed, "order", epoch)
         first = self.rank * self.accumulate
         for step in range(start_step, self.steps):
-            whole = order[step * self.positive : (step + 1) * self.positive]
+            positives = order[step * self.positive : (step + 1) * self.positive]
             if self.negative:
-                whole = self._mixed(whole, epoch, step)
-            for part in np.array_split(whole, self.slices)[first : first + self.accumulate]:
+                mine = [np.array_split(piece, self.world)[self.rank] for piece in self._mixed(positives, epoch, step)]
+            else:
+                mine = np.array_split(positives, self.slices)[first : first + self.accumulate]
+            for part in mine:
                 yield part.tolist()
 
-    def _mixed(self, positives: np.ndarray, epoch: int, step: int) -> np.ndarray:
-        """A batch of both kinds, spread evenly, so that every slice of it has its share of negatives."""
+    def _mixed(self, positives: np.ndarray, epoch: int, step: int) -> list[np.ndarray]:
+        """The pieces of a batch of both kinds, with as many of either kind in each.
+
+        Inside a piece the kinds alternate as evenly as they can, so that the shares of its slices differ by one image
+        at most.
+        """
         first = step * self.negative
         rounds = range(first // self.negatives, (first + self.negative - 1) // self.negatives + 1)
         # Negatives are gone through round after round, each in an order of its own.
         order = np.concatenate([permutation(self.negatives, self.seed, "negatives", epoch, r) for r in rounds])
         start = first - rounds.start * self.negatives
         chosen = self.n + order[start : start + self.negative]
-        places = [(np.arange(len(part)) + 0.5) / len(part) for part in (positives, chosen)]
-        return np.concatenate([positives, chosen])[np.argsort(np.concatenate(places), kind="stable")]
+        kinds = [np.array_split(part, self.accumulate) for part in (positives, chosen)]
+        return [_alternating(*piece) for piece in zip(*kinds, strict=True)]
+
+
+def _alternating(*kinds: np.ndarray) -> np.ndarray:
+    places = [(np.arange(len(part)) + 0.5) / len(part) for part in kinds]
+    return np.concatenate(kinds)[np.argsort(np.concatenate(places), kind="stable")]
 
 
 def shard(n: int, *, batch_size: int, rank: int = 0, world: int = 1) -> list[list[int]]:

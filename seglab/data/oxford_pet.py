@@ -62,10 +62,10 @@ class OxfordPet:
         name: str = "oxford_pet",
         about: Mapping[str, Any] | None = None,
     ) -> None:
-        self.images, self.masks, self.category, self.name, self.about = images, masks, category, name, about or {}
+        self.images, self.masks, self.category, self.name, self.about = images, masks, str(category), name, about or {}
         self.lists = {"train": train_list, "test": test_list}
-        if category not in CATEGORIES:
-            guess = nearest(str(category), list(CATEGORIES))
+        if self.category not in CATEGORIES:
+            guess = nearest(self.category, list(CATEGORIES))
             guess = guess if "did you mean" in guess else ""
             raise ValueError(f"data.category={category}: expected one of {', '.join(CATEGORIES)}{guess}")
 

@@ -195,8 +195,9 @@ def data_missing(name: str, about: Mapping[str, Any], what: str, path: Any) -> D
     """The error of a data set for a folder or list that is not there; says what is expected where."""
     layout = " ".join(str(about.get("layout", "")).split())
     message = f"{what} '{path}' not found"
-    if layout:
-        message += f"; expected below runtime.data_root (environment variable SEGLAB_DATA): {layout}"
+    if layout:  # somebody's own folders, which have no homepage, lie anywhere
+        below = " below runtime.data_root (environment variable SEGLAB_DATA)" if about.get("homepage") else ""
+        message += f"; expected{below}: {layout}"
     if about.get("homepage"):
         message += f"; get it from {about['homepage']}"
     return DataMissing(f"data={name}: {message}")

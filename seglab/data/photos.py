@@ -1,6 +1,7 @@
 """Photos without masks: a training part for losses that read none, with masks for a test part where there are some.
 
 Every pixel of such a mask is 255, ignored: a loss that reads masks learns nothing from it, and a metric counts nothing.
+:func:`image_of` and :func:`content_of` look at the photo of any item and leave its mask, where there is one, unread.
 
 Source: Veksler, "Regularized loss for weakly supervised single class semantic segmentation", ECCV 2020 (training from
 images alone). Legend: H W pixels. One runnable line: ``python -c "from seglab.data.photos import Photos;
@@ -21,6 +22,7 @@ from seglab.data.filepair import FilePair
 from seglab.data.files import SUFFIXES, read_image
 from seglab.data.pairing import PARTS, index
 from seglab.data.pairs import Pairs, compare_counts, data_missing, suffixes
+from seglab.data.sample import Item
 
 IGNORED = 255
 """Value of every pixel of a mask that nobody drew, see :mod:`seglab.data.sample`."""
@@ -59,6 +61,26 @@ class Photo:
             ValueError: it is missing.
         """
         return hash_files((self.image,), how=("photo",))
+
+
+def image_of(item: Item) -> np.ndarray:
+    """The image of an item, uint8 [H,W,3] RGB; its mask is not read where the image is a file of its own.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    path = getattr(item, "image", None)
+    return read_image(path) if isinstance(path, Path) else item.read()[0]
+
+
+def content_of(item: Item) -> bytes:
+    """Hash of the image of an item, and of its mask only where the two are no files of their own.
+
+    Raises:
+        ValueError: the file is missing.
+    """
+    path = getattr(item, "image", None)
+    return hash_files((path,), how=("photo",)) if isinstance(path, Path) else item.fingerprint()
 
 
 class Photos:

@@ -2,8 +2,9 @@
 
 Two ways. ``runs``: for every category a finished run, a network that tells the object of that category from the rest;
 it looks at the photos of its own category, and where its map is above one half the pixel gets the number of the class,
-elsewhere the background. Masks of these photos are not read. ``folder``: label maps anybody made, beside photos of the
-same stems. There is no test part: ``data.test_sets`` names what is scored on.
+elsewhere the background. Masks of these photos are not read, not even to tell whether the photos are others.
+``folder``: label maps anybody made, beside photos of the same stems. There is no test part: ``data.test_sets`` names
+what is scored on.
 
 Source: Veksler, "Regularized loss for weakly supervised single class semantic segmentation", ECCV 2020, the section on
 semantic segmentation (EQUATIONS 3.7). Legend: H W pixels, K classes.
@@ -14,6 +15,7 @@ print(len(PseudoLabels(['none', 'a'], images='photos', folder='labels').items('t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ from seglab.data.content import check_sizes, hash_files
 from seglab.data.files import read_labels
 from seglab.data.pairing import Layout, scan
 from seglab.data.pairs import data_missing
-from seglab.data.photos import Photo
+from seglab.data.photos import Photo, content_of, image_of
 from seglab.data.sample import Item
 from seglab.data.voc_semantic import check_classes, check_names
 from seglab.words import nearest, some
@@ -40,12 +42,14 @@ class PseudoLabelled:
         photo: the photo; its mask, where it has one, is not looked at.
         labels: palette or grey image of class numbers.
         classes: number of classes.
+        made: whether the labels are made by seglab, and made again where they are gone.
     """
 
     id: str
     photo: Item
     labels: Path
     classes: int
+    made: bool = False
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Image uint8 [H,W,3] RGB and labels uint8 [H,W], 0..K-1 and 255 = ignored.
@@ -53,14 +57,22 @@ class PseudoLabelled:
         Raises:
             ValueError: a file cannot be read, sizes differ, or a label is no class.
         """
-        image, labels = self.photo.read()[0], read_labels(self.labels)
+        image = image_of(self.photo)
+        try:
+            labels = read_labels(self.labels)
+        except ValueError as error:
+            if not self.made:
+                raise
+            raise ValueError(
+                f"label map '{self.labels}' is damaged: delete it, the same command makes it anew ({error})"
+            ) from error
         check_sizes(image.shape, labels.shape, files=(getattr(self.photo, "image", Path(self.photo.id)), self.labels))
         check_classes(labels, self.classes, self.labels)
         return image, labels
 
     def fingerprint(self) -> bytes:
         """Hash of photo, labels and number of classes."""
-        return self.photo.fingerprint() + hash_files((self.labels,), how=("pseudo-labels", self.classes))
+        return content_of(self.photo) + hash_files((self.labels,), how=("pseudo-labels", self.classes))
 
 
 class PseudoLabels:
@@ -70,8 +82,9 @@ class PseudoLabels:
         classes: names of the classes, the background first.
         photos: a data set with categories; the training photos of each are labelled by the run of the category.
         categories: category of each class but the first, in their order; null = the names of the classes.
-        overrides: changes of that data set, e.g. ``[data.source.train=20]``.
-        runs: category -> name or id of a finished run below ``<runtime.outputs>/runs``; no path.
+        overrides: changes of that data set, e.g. ``["data.source.train=20"]``.
+        runs: category -> name or id of a finished run below ``<runtime.outputs>/runs``; no path. On a command line one
+            by one, ``data.source.runs.cow=<id>``, or ``data.source.runs={cow: <id>, horse: <id>}``.
         images: instead of ``photos`` and ``runs``: a folder of photos.
         folder: the folder of their label maps, of the same stems.
         batch_size: photos that go through a network at a time.
@@ -104,7 +117,7 @@ class PseudoLabels:
         self.categories = [str(c) for c in categories] if categories else self.classes[1:]
         if bool(images) != bool(folder) or bool(runs) == bool(folder) or (runs and not photos):
             raise ValueError(
-                f"data={name}: expected either data.source.runs={{<category>: <run>, ...}} with data.source.photos=<a "
+                f"data={name}: expected either data.source.runs.<category>=<run> ... with data.source.photos=<a "
                 "data set with categories>, or data.source.images=<folder of photos> with data.source.folder=<folder "
                 "of their label maps>"
             )
@@ -122,7 +135,7 @@ class PseudoLabels:
             if category not in self.categories:
                 raise ValueError(f"data.source.runs.{category}: no such category{nearest(category, self.categories)}")
             # A path would make the same experiment another one on another machine.
-            if not isinstance(run, str) or not run or "/" in run:
+            if not isinstance(run, str) or not run or "/" in run or run.startswith("."):
                 raise ValueError(
                     f"data.source.runs.{category}={run}: expected the name or the id of a finished run below "
                     "<runtime.outputs>/runs, no path; an id of digits in quotes"
@@ -138,7 +151,7 @@ class PseudoLabels:
 
         Raises:
             ValueError: another part than ``"train"``; a run that is not there, not finished or of another task; a
-                category without photos; a photo without a label map.
+                category without photos; a photo without a label map; two photos of one name.
         """
         if part != "train":
             raise ValueError(
@@ -158,9 +171,14 @@ class PseudoLabels:
             set_name = f"{self.photos}/{labeller.category}"
             places = label_photos(found, labeller, set_name=set_name, batch_size=self.batch_size)
             items += [
-                PseudoLabelled(f"{labeller.category}_{photo.id}", photo, place, len(self.classes))
+                PseudoLabelled(f"{labeller.category}_{photo.id}", photo, place, len(self.classes), made=True)
                 for photo, place in zip(found, places, strict=True)
             ]
+        if twice := sorted(name for name, count in Counter(item.id for item in items).items() if count > 1):
+            raise ValueError(
+                f"data={self.name}: {some(twice)} twice, after category and photo: expected other names of categories "
+                "or photos"
+            )
         return items
 
     def _photos_of(self, category: str) -> Sequence[Item]:

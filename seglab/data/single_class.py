@@ -43,6 +43,11 @@ class OneClassPhoto:
         """Name of the photo."""
         return self.photo.id
 
+    @property
+    def image(self) -> Path:
+        """Image file."""
+        return self.photo.image
+
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Image uint8 [H,W,3] RGB and mask uint8 [H,W]: 1 the class, 0 all others, 255 ignored.
 
@@ -74,9 +79,9 @@ class SingleClass:
     has_negatives = True
 
     def __init__(self, of: VocSemantic, *, category: str, index: str | None = None, name: str = "") -> None:
-        offered = of.classes[1:]
+        offered, category = of.classes[1:], str(category)
         if category not in offered:
-            raise ValueError(f"data.category={category}: no such class{nearest(str(category), offered)}")
+            raise ValueError(f"data.category={category}: no such class{nearest(category, offered)}")
         self.of, self.category, self.label = of, category, of.classes.index(category)
         self.folder, self.name = Path(index) if index else None, name or of.name
 

@@ -83,7 +83,7 @@ class VocSemantic:
         train_list: text file, stems of the training part; null = there is none.
         test_list: the same for the test part.
         extra: more training photos, ``{images: folder, masks: folder of .mat or image files, lists: [text files]}``;
-            null = none.
+            null = none. With it a ``test_list`` has to be there, whose photos are left out of it.
         name: name of the data set in messages.
         about: prose for messages: ``layout``, ``homepage``; ``counts`` (``train``, ``test``) is compared with what is
             found.
@@ -109,6 +109,11 @@ class VocSemantic:
         self.extra, self.name, self.about = extra, name, about or {}
         if extra is not None and set(extra) != set(EXTRA):
             raise ValueError(f"data.source.extra={dict(extra)}: expected the keys {', '.join(EXTRA)}, or null")
+        if extra is not None and not test_list:
+            raise ValueError(
+                f"data={name}: data.source.extra without data.source.test_list: expected both, so that no photo of the "
+                "test part is trained on; or data.source.extra=null"
+            )
 
     def items(self, part: str) -> list[ClassPhoto]:
         """The photos of ``"train"`` or ``"test"``: in the order of their list, then those of ``extra``.

@@ -1,8 +1,9 @@
 """Label maps that the network of one class makes of photos of its class, each file whole or not there at all.
 
 They lie in ``<runtime.outputs>/labels/<run>-<set>-<ten digits>/<id>.png``; the digits hash the run's weights and
-read-out, the label, and all photos, so that a folder never holds maps of anything else: with another network or other
-photos there is another folder. ``labels.json`` there says what made them. Maps that are there are not made again.
+read-out, the label, and all photos (their masks are not read), so that a folder never holds maps of anything else: with
+another network or other photos there is another folder. ``labels.json`` there says what made them. Maps that are there
+are not made again.
 
 One runnable line: see :mod:`seglab.data.pseudo_labels`.
 """
@@ -26,8 +27,8 @@ from tqdm import tqdm
 
 from seglab import distributed
 from seglab.atomic import os_message, write_atomic
-from seglab.data.palette import in_colours
-from seglab.data.region_labels import IGNORE
+from seglab.data.palette import class_palette
+from seglab.data.photos import content_of, image_of
 from seglab.data.sample import Item
 from seglab.run import Run
 
@@ -119,8 +120,7 @@ def label_photos(items: Sequence[Item], labeller: ClassRun, *, set_name: str, ba
         The file of every photo, at the photo's own size: 0 background, the class's number where the object is.
 
     Raises:
-        ValueError: a photo cannot be read, or the maps are not finite.
-        OSError: a file cannot be written; names it.
+        ValueError: a photo cannot be read, the maps are not finite, or a file cannot be written; names it.
     """
     made_by = {**labeller.made_by(), "set": set_name, "photos": len(items), "content": _content(items)}
     key = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:10]
@@ -142,7 +142,7 @@ def label_photos(items: Sequence[Item], labeller: ClassRun, *, set_name: str, ba
             raise ValueError(
                 f"label maps in '{folder}': {os_message(error)}; what is there is whole: the same command goes on"
             ) from error
-        _tell(shares, labeller, set_name)
+        _tell(shares, labeller, set_name, total=len(items))
     distributed.barrier()
     return places
 
@@ -163,7 +163,7 @@ def _label(
         tqdm(total=len(items), desc="label", unit="img", disable=None if runtime.progress else True) as bar,
     ):
         for start in range(0, len(items), batch_size):
-            images = list(pool.map(lambda item: item.read()[0], items[start : start + batch_size]))
+            images = list(pool.map(image_of, items[start : start + batch_size]))
             small = [to_network(image, np.zeros(image.shape[:2], np.uint8), maps.size)[0] for image in images]
             for image, map_SS, place in zip(
                 images, maps(torch.from_numpy(np.stack(small))), places[start:], strict=False
@@ -178,11 +178,13 @@ def _label(
     return shares
 
 
-def _tell(shares: Sequence[float], labeller: ClassRun, set_name: str) -> None:
+def _tell(shares: Sequence[float], labeller: ClassRun, set_name: str, *, total: int) -> None:
+    """One line on the label maps that were made now; those of an earlier, stopped command are not looked at again."""
+    of = set_name if len(shares) == total else f"{len(shares)} of {total} photos of {set_name}"
     empty = sum(share == 0 for share in shares)
     full = sum(share > 0.95 for share in shares)
     mean = 100 * float(np.mean(shares))
-    said = f"{labeller.cfg.run}: {labeller.category} is {mean:.1f} % of the area of {set_name}"
+    said = f"{labeller.cfg.run}: {labeller.category} is {mean:.1f} % of the area of {of}"
     if 2 * (empty + full) > len(shares):
         said += f", nothing in {empty} of {len(shares)} photos and nearly everything in {full}"
         log.warning("%s: the network did not learn the class", said)
@@ -191,13 +193,13 @@ def _tell(shares: Sequence[float], labeller: ClassRun, set_name: str) -> None:
 
 
 def save_labels(labels_HW: np.ndarray, path: Path) -> None:
-    """Write a label map as a palette PNG, the same colour for the same class, by way of a temporary file.
+    """Write a label map as a palette PNG in the colours of PASCAL VOC, by way of a temporary file.
 
     Raises:
         OSError: it cannot be written.
     """
     image = Image.fromarray(labels_HW.astype(np.uint8), mode="P")
-    image.putpalette(in_colours(np.arange(256)[None], ignored=IGNORE).tobytes())
+    image.putpalette(class_palette().tobytes())
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -210,7 +212,7 @@ def save_labels(labels_HW: np.ndarray, path: Path) -> None:
 def _content(items: Sequence[Item]) -> str:
     digest = hashlib.sha256()
     for item in items:
-        digest.update(f"{item.id}\n".encode() + item.fingerprint())
+        digest.update(f"{item.id}\n".encode() + content_of(item))
     return digest.hexdigest()[:16]
 
 

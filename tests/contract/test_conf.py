@@ -100,7 +100,8 @@ def test_every_other_option_instantiates(group: str, option: str) -> None:
         optimizer.step()
         assert (weight < 1).all()
     elif group == "schedule":
-        factors = [instantiate(cfg.schedule).lr_factor(epoch) for epoch in range(cfg.schedule.epochs)]
+        schedule = instantiate(cfg.schedule)
+        factors = [schedule.lr_factor(epoch) for epoch in range(schedule.epochs)]
         assert factors[0] == 1
         assert all(0 < b <= a for a, b in pairwise(factors))
     elif group == "noise":

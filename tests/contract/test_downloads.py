@@ -139,6 +139,9 @@ def test_names_are_completed() -> None:
     assert complete(["data=sod"]) == ["data=sod", "download=sod", "also=[bsds500]", "~eval"]
     assert complete(["data=sbd"]) == ["download=sbd"]
     assert complete(["data=shapes"]) == ["data=shapes", "~eval"]
+    assert complete(["data=voc_coseg/cow"]) == ["data=voc_coseg/cow", "download=voc_coseg", "also=[]", "~eval"]
+    assert complete(["data=oxford_pet/cat"])[:2] == ["data=oxford_pet/cat", "download=oxford_pet"]
+    assert compose("prepare", complete(["data=voc_coseg/cow"])).data.category == "cow"
     assert complete([]) == []
 
 
@@ -147,6 +150,8 @@ def test_names_are_completed() -> None:
     [
         (["data=dut"], "did you mean 'duts'"),
         (["data=duts,sod"], "one data set"),
+        (["data=voc_cosg/cow"], "data=voc_cosg/cow: no such data set, did you mean 'voc_coseg'"),
+        (["data=sbd/cow"], "data=sbd/cow: no such data set"),
         (["data.size=3"], "data is missing"),
         (["download=duts"], "type data=duts"),
     ],

@@ -14,6 +14,8 @@ from PIL import Image
 from seglab.config import compose
 from seglab.data.cache import resize as to_network
 from seglab.data.files import read_labels
+from seglab.data.palette import class_palette
+from seglab.data.photos import Photo
 from seglab.data.pseudo_labels import PseudoLabels
 from seglab.data.standin import write_standins
 from seglab.identity import identity
@@ -119,6 +121,87 @@ def test_other_photos_or_weights_have_a_folder_of_their_own(fresh: Path) -> None
     assert (noted["run"], noted["set"], noted["label"]) == (run_name(fresh), "fabrics_single/rose", 1)
 
 
+def class_folders(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Photos of the category rose as somebody's own class folder, with masks, and what names them."""
+    monkeypatch.chdir(root)
+    chosen = ["run=none", "data=fabrics_single/rose", *PHOTOS, f"runtime.data_root={root}/data"]
+    for item in instantiate(compose("evaluate", chosen).data.source).items("train"):
+        for kind, array in zip(("photos", "masks"), item.read(), strict=True):
+            (root / kind / "rose").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array * (255 if kind == "masks" else 1)).save(root / kind / "rose" / f"{item.id}.png")
+    return ["data.classes=[background,rose]", "data.source.photos=class_folders"]
+
+
+def test_masks_of_the_photos_are_not_read(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = class_folders(fresh, monkeypatch)
+    chosen.append("data.source.overrides=['data.images=photos','data.masks=masks']")
+    first = items(fresh, *chosen)
+    pixels, prints = [item.read()[1] for item in first], [item.fingerprint() for item in first]
+    for mask in (fresh / "masks/rose").iterdir():
+        mask.write_bytes(b"no image")
+    second = items(fresh, *chosen)
+    assert [item.labels for item in second] == [item.labels for item in first]
+    assert [item.fingerprint() for item in second] == prints
+    shutil.rmtree(fresh / "outputs/labels")
+    for item, before in zip(items(fresh, *chosen), pixels, strict=True):
+        np.testing.assert_array_equal(item.read()[1], before)
+
+
+def test_the_command_line_of_the_documents(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = [*class_folders(fresh, monkeypatch), "data.source.overrides=['data.images=photos']", "data.test_sets=[]"]
+    runs = f"data.source.runs.rose={run_name(fresh)[-10:]}"
+    cfg = compose("train", ["data=pseudo_labels", "loss=ce", *chosen, runs, *SMALL, *where(fresh)])
+    assert identity(cfg) == identity(config(fresh, "loss=ce", *chosen))
+    assert len(instantiate(cfg.data.source).items("train")) == 5
+
+
+def test_a_damaged_label_map_says_what_to_do(fresh: Path) -> None:
+    item = items(fresh)[0]
+    item.labels.write_bytes(item.labels.read_bytes()[:-30])
+    with pytest.raises(ValueError, match=r"label map '.*' is damaged: delete it, the same command makes it anew"):
+        item.read()
+    item.labels.unlink()
+    items(fresh)[0].read()
+
+
+def test_label_maps_have_the_colours_of_the_classes(fresh: Path) -> None:
+    palette = Image.open(items(fresh)[0].labels).getpalette()
+    assert palette == class_palette().ravel().tolist()
+
+
+def test_what_is_told_is_of_the_maps_that_were_made(fresh: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    made = items(fresh)
+    assert "of the area of fabrics_single/rose" in caplog.text
+    caplog.clear()
+    made[0].labels.unlink()
+    items(fresh)
+    assert "of the area of 1 of 5 photos of fabrics_single/rose" in caplog.text
+
+
+def test_two_photos_of_one_name_are_refused(fresh: Path) -> None:
+    one = items(fresh)
+    source = instantiate(config(fresh, "data.classes=[background,b,b_c]", runs_of(fresh, "b", "b_c")).data.source)
+    photos = {"b": [Photo("c_1", one[0].labels)], "b_c": [Photo("1", one[1].labels)]}
+    source._photos_of = photos.__getitem__
+    with pytest.raises(ValueError, match=r"1 name \(b_c_1\) twice, after category and photo"):
+        source.items("train")
+
+
+def runs_of(root: Path, *categories: str) -> str:
+    return "data.source.runs={" + ",".join(f"{one}:{run_name(root)}" for one in categories) + "}"
+
+
+def test_without_a_test_set_there_is_nothing_to_evaluate(fresh: Path) -> None:
+    """The training of ``place`` has none."""
+    from seglab.evaluate import complete, evaluate
+
+    for given in ([], ["eval.sets=[]"]):
+        arguments = complete([f"run={run_name(fresh)}", *where(fresh)])
+        with pytest.raises(ValueError, match=r"there is no test set to score on.*expected data\.test_sets=\[self\]"):
+            evaluate(compose("evaluate", [*arguments, "runtime.device=cpu", *given]))
+
+
 def test_the_identity_holds_the_run_and_no_path(place: Path) -> None:
     one, other = config(place), config(place, "runtime.device=auto", "runtime.workers=2")
     assert identity(one) == identity(other)
@@ -139,6 +222,8 @@ def test_a_training_starts_from_them(fresh: Path) -> None:
         (["data.classes=[background,denim,rose]"], r"runs: 1 name \(denim\) without a run"),
         (["data.classes=[background,leaf]"], "runs.rose: no such category; known here: leaf"),
         (["data.source.runs={rose:/tmp/run}"], "runs.rose=/tmp/run: expected the name or the id"),
+        (["data.source.runs={rose:.}"], "runs.rose=.: expected the name or the id"),
+        (["data.source.runs={rose:..}"], "runs.rose=..: expected the name or the id"),
         (["data.source.runs={rose:12e4567890}"], "an id of digits in quotes"),
         (["data.source.runs={rose:nothing}"], "runs.rose=nothing: run=nothing: no such run"),
         (["data.source.folder=x", "data.source.images=y"], "expected either data.source.runs"),

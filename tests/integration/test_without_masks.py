@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import REPO
 from PIL import Image
 from safetensors.torch import load_file
 
+from seglab.cli import Stopped
 from seglab.config import compose
 from seglab.data.standin import write_standins
-from seglab.run import Run
+from seglab.stages import check_stages
+from seglab.targets import instantiate
 from seglab.train import train
+from seglab.trainer import Trainer
 
 FAST = [
     "data.size=32",
@@ -54,8 +52,11 @@ def settings(tmp_path: Path) -> list[str]:
     return [*fast, f"runtime.outputs={tmp_path / 'outputs'}", f"runtime.data_root={tmp_path / 'data'}"]
 
 
-def test_the_masks_of_the_training_images_are_not_read(tmp_path, settings) -> None:
+@pytest.mark.parametrize("val", [0, 0.1])
+def test_the_masks_of_the_training_images_are_not_read(tmp_path, settings, val: float) -> None:
+    """Nor those of held-out images for the weights: they only measure."""
     write_standins(["people"], tmp_path / "data", train=12, test=4)
+    settings = [*(s for s in settings if s != "val=0"), f"val={val}"]
     settings = [*settings, "data=people", "loss=regularized", "schedule=anneal", "schedule.epochs=4", "augment=flip"]
     true = train(compose("train", settings))
     noisy = tmp_path / "noisy"
@@ -102,35 +103,48 @@ def test_the_log_says_what_every_epoch_was_set_to(settings) -> None:
     assert {"sparse_crf", "volume", "position_border", "position_centre"} <= set(found[0])
 
 
-@pytest.mark.parametrize("fresh", ["never", "start", "epoch"])
-def test_stopped_in_any_phase_it_ends_with_the_same_weights(command, tmp_path, fresh: str) -> None:
+def test_stopped_in_any_phase_it_ends_with_the_same_weights(settings, tmp_path, monkeypatch) -> None:
+    """Three phases, the last with negatives: stopped at the end and after the first step of every epoch."""
     one = [
-        *(s for s in FAST if not s.startswith("model.")),
+        *settings,
+        *OTHER,
         "data=shapes_single",
-        "data.source.train=16",
+        "data.source.train=8",
         "data.source.test=4",
-        "loss=regularized",
+        "augment=flip",
         "schedule=anneal",
-        "schedule.epochs=12",
-        f"schedule.phases.anneal.fresh_optimizer={fresh}",
-        "schedule.snapshot_epochs=[1,3]",
+        *(f"schedule.phases.{name}.epochs=2" for name in ("anneal", "normal", "negative")),
+        "schedule.phases.anneal.fresh_optimizer=epoch",
+        "schedule.phases.normal.fresh_optimizer=start",
+        "schedule.phases.negative.fresh_optimizer=never",
+        "schedule.snapshot_epochs=[2,4,6]",
     ]
-    straight = Path(command("train", *one, "runtime.outputs=a").stdout.split()[-1])
-    killed = [sys.executable, "-m", "seglab.train", *one, "runtime.outputs=b"]
-    environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
-    for wanted in (2, 5):  # in the annealing, in the normal stage
-        with subprocess.Popen(killed, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as process:
-            log = tmp_path / "b" / "runs" / straight.name / "log.jsonl"
-            until = time.monotonic() + 120
-            while time.monotonic() < until and (not log.exists() or log.read_text().count("\n") < wanted):
-                time.sleep(0.02)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 75
-    again = Path(command("train", *one, "runtime.outputs=b").stdout.split()[-1])
-    assert same(weights(tmp_path / straight), weights(tmp_path / again))
-    kept = [sorted(p.name for p in (tmp_path / run / "snapshots").iterdir()) for run in (straight, again)]
-    assert kept == [["0000004.safetensors", "0000012.safetensors"]] * 2
-    assert same(*(load_file(tmp_path / run / "snapshots" / kept[0][1]) for run in (straight, again)))
+    straight = train(compose("train", one))
+    stops: list[tuple[int, int]] = []
+
+    def stop_once(self) -> None:
+        place = (self.epoch, self.step)
+        if self.step < 2 and place not in stops:
+            stops.append(place)
+            self.save()
+            raise Stopped("for the test")
+
+    monkeypatch.setattr(Trainer, "stop_if_asked", stop_once)
+    moved = [*(s for s in one if not s.startswith("runtime.outputs")), f"runtime.outputs={tmp_path / 'stopped'}"]
+    again = None
+    while again is None:
+        with suppress(Stopped):
+            again = train(compose("train", moved))
+    assert sorted(stops) == [(epoch, step) for epoch in range(7) for step in (0, 1)][1:-1]
+    assert again.name == straight.name
+    assert same(weights(straight), weights(again))
+    kept = sorted(path.name for path in (straight / "snapshots").iterdir())
+    assert kept == ["0000004.safetensors", "0000008.safetensors", "0000016.safetensors"]
+    assert sorted(path.name for path in (again / "snapshots").iterdir()) == kept
+    assert all(same(*(load_file(run / "snapshots" / name) for run in (straight, again))) for name in kept)
+    timed = ("seconds", "images_per_second", "peak_memory_mib")
+    logs = [[{k: v for k, v in row.items() if k not in timed} for row in rows(run)] for run in (straight, again)]
+    assert logs[0] == logs[1]
 
 
 def test_negatives_of_the_data_itself_and_of_another_set(tmp_path, settings) -> None:
@@ -153,27 +167,101 @@ def test_a_transfer_starts_from_the_weights_and_skips_the_annealing(settings) ->
     assert "set_sigma" not in rows(train(compose("train", [*second, "schedule.epochs=1"])))[0]
 
 
+ANNEAL = ["loss=regularized", "schedule=anneal"]
+NEGATIVE = ["loss=regularized_negative", "schedule=negative"]
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         (
             ["loss=ce", "schedule=anneal", "eval.post.channel=1"],
-            r"set\.(sigma|sparse_crf): no such setting of loss=ce.*schedule=constant",
+            r"schedule\.phases\.anneal\.set\.sigma: no such setting of loss=ce; .*schedule=constant",
         ),
-        ([*OTHER, "schedule=normal"], r"no phase of this schedule uses negative images"),
-        (["loss=regularized", "schedule=negative"], r"loss=regularized gives them no weight|needs negative images"),
-        (["loss=regularized_negative", "schedule=negative"], r"data=shapes_single has no negative images of its own"),
-        (["loss=regularized_negative", "schedule=negative", "negatives=none"], r"negatives=none: .* needs negative"),
-        (["loss=regularized", "negatives=other", "negatives.data=shapes"], r"makes no use of negative images"),
+        ([*ANNEAL, "+schedule.phases.anneal.set.sgima=1"], r"anneal\.set\.sgima: no such .*, did you mean 'sigma'"),
+        # Negative images: what is said can be followed without coming back to where one was.
+        (
+            ["loss=regularized", "schedule=negative"],
+            r"^schedule\.phases\.negative\.negatives=true: loss=regularized gi",
+        ),
+        ([*ANNEAL, "negatives=other", "negatives.data=shapes"], r"^negatives: loss=regularized makes no use of nega"),
+        (["loss=regularized", "schedule=negative", *OTHER[1:]], r"negatives=true: loss=regularized gives negative im"),
+        ([*OTHER, "schedule=normal"], r"^loss=regularized_negative: no phase of this schedule uses negative images"),
+        ([*NEGATIVE, "negatives=none"], r"^negatives=none: loss=regularized_negative needs negative images"),
+        (
+            [*NEGATIVE, "+schedule.phases.negative.set.negative=0"],
+            r"^schedule\.phases\.negative\.negatives=true: loss=",
+        ),
+        # Settings of the loss, those of late epochs included.
         (["loss=regularized", "loss.sigma=0"], r"loss\.sigma=0"),
         (["loss=regularized", "loss.weights.sparse_crf=-1"], r"loss\.weights\.sparse_crf=-1"),
+        (
+            [*ANNEAL, "schedule.phases.anneal.set.sigma.to=-0.1"],
+            r"^schedule\.phases\.anneal\.set\.sigma, epoch 5: loss\.sigma=.*above 0",
+        ),
+        (
+            [*ANNEAL, "+schedule.phases.normal.set.volume=-1"],
+            r"^schedule\.phases\.normal\.set\.volume, epoch 16: loss\.weights\.volume=-1\.0: expected a number, 0 or",
+        ),
+        (
+            [*ANNEAL, "+schedule.phases.normal.set={sparse_crf:0,volume:0,small:0,position:0}"],
+            r"^schedule\.phases\.normal\.set, epoch 16: loss\.weights=.*at least one above 0",
+        ),
+        (
+            [*ANNEAL, "loss.weights.sparse_crf=0"],
+            r"^loss\.weights\.sparse_crf=0, but schedule\.phases\.anneal\.set\.sparse_crf sets it to 1: expected .*, "
+            r"or ~schedule\.phases\.anneal\.set\.sparse_crf",
+        ),
+        # What the loss cannot see.
+        ([*ANNEAL, "noise.rate=0.5"], r"^noise\.rate=0\.5: loss=regularized reads no masks"),
+        ([*ANNEAL, "augment=deeplab"], r"^augment\.scale=\[0\.5, 2(\.0)?\]: .*loss=regularized reads no masks"),
+        # Batches in pieces.
+        ([*ANNEAL, "accumulate=2", "loss.small_reduction=sum"], r"^accumulate=2: loss=regularized adds up .*=mean"),
+        ([*ANNEAL, "accumulate=3"], r"^batch_size=4: expected a multiple of processes \* accumulate = 1 \* 3"),
+        ([*OTHER, "schedule=negative", "accumulate=4"], r"^batch_size=4, negatives\.share=0\.5, accumulate=4: 2 pos"),
     ],
 )
-def test_what_does_not_fit_together_is_said_before_training(settings, changed: list[str], message: str) -> None:
+def test_what_does_not_fit_together_is_said_before_training(settings, changed, message, monkeypatch) -> None:
+    """And before any data are read."""
+    monkeypatch.setattr("seglab.train.audited_data", lambda cfg: pytest.fail("the data were read"))
     one = [*settings, "data=shapes_single", "data.source.train=8", "data.source.test=4", *changed]
     with pytest.raises(ValueError, match=message):
         train(compose("train", one))
-    assert not list(Path(Run.for_config(compose("train", one)).path).glob("*.pt"))
+
+
+def test_data_without_negative_images_are_named(settings) -> None:
+    with pytest.raises(ValueError, match=r"data=shapes has no negative images of its own"):
+        train(compose("train", [*settings, "data=shapes", "data.source.train=8", *NEGATIVE]))
+
+
+def test_what_is_asked_for_is_not_refused(settings) -> None:
+    """The neighbours of what is refused, as far as they need no data."""
+    for changed in (
+        ["loss=ce", "noise.rate=0.5", "augment=deeplab"],
+        [*ANNEAL, "augment=deeplab", "augment.scale=[1,2]"],
+        [*ANNEAL, "accumulate=2"],
+        [*ANNEAL, "loss.small_reduction=sum"],
+        [*ANNEAL, "loss.small_reduction=sum", "loss.weights.small=0", "accumulate=2"],
+        [*ANNEAL, "loss.weights.sparse_crf=0", "~schedule.phases.anneal.set.sparse_crf"],
+        [*OTHER, "schedule=negative", "accumulate=2"],
+        [*OTHER, "schedule=anneal", "schedule.phases.negative.epochs=3"],
+        [*OTHER, "schedule=constant"],
+    ):
+        cfg = compose("train", [*settings, "data=shapes_single", *changed])
+        loss = instantiate(cfg.loss)
+        before = str(loss)
+        check_stages(cfg, schedule=instantiate(cfg.schedule), loss=loss)
+        assert str(loss) == before
+
+
+def test_a_weight_that_holds_in_no_epoch_is_told(settings, caplog) -> None:
+    caplog.set_level("INFO", "seglab.stages")
+    told = ["loss.sigma=0.15 holds in no epoch", "loss.weights.sparse_crf=100 holds in no epoch"]
+    for schedule, said in (("grow", told), ("anneal", [])):
+        caplog.clear()
+        cfg = compose("train", [*settings, "loss=regularized", f"schedule={schedule}"])
+        check_stages(cfg, schedule=instantiate(cfg.schedule), loss=instantiate(cfg.loss))
+        assert [record.getMessage().partition(":")[0] for record in caplog.records] == said
 
 
 def photos(folder: Path) -> Path:

@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from seglab.audit.subject import from_source
+from seglab.config import compose
 from seglab.data.class_folders import ClassFolders, equal_files
 from seglab.data.pairs import DataMissing
 from seglab.data.photos import Photos
+from seglab.targets import instantiate
 
 COLOURS = {"cow": 10, "horse": 90, "sheep": 170}
 
@@ -93,6 +95,46 @@ def test_negatives_are_the_other_classes_without_photos_of_this_one(root):
     assert ids(source(root, same="stem"), "negative") == ["sheep_9"]
 
 
+def test_a_test_photo_of_the_class_is_no_negative(root):
+    photo(root / "more/cow/7.jpg", 3)
+    mask(root / "marks/cow/7.png")
+    (root / "images/sheep/1.jpg").write_bytes((root / "more/cow/7.jpg").read_bytes())
+    tested = {"test_images": str(root / "more"), "test_masks": str(root / "marks")}
+    assert ids(source(root, **tested), "negative") == ["horse_0", "horse_1", "sheep_0", "sheep_2"]
+    photo(root / "images/sheep/7.jpg", 99)
+    photo(root / "images/sheep/8.jpg", 99)
+    assert ids(source(root, same="stem", **tested), "negative") == ["sheep_8"]
+
+
+def test_two_negatives_of_one_name_are_refused(root):
+    photo(root / "images/b/c_1.jpg", 222)
+    photo(root / "images/b_c/1.jpg", 233)
+    with pytest.raises(ValueError, match=r"two photos are called 'b_c_1', .*b/c_1\.jpg' and .*b_c/1\.jpg'"):
+        source(root).items("negative")
+
+
+@pytest.mark.parametrize("category", [2, "2", "été", "cat (tabby)"])
+def test_a_category_is_text(root, category):
+    photo(root / f"images/{category}/1.jpg", 30)
+    assert ids(source(root, category=category), "train") == ["1"]
+    assert "2_1" not in ids(source(root, category=category), "negative")
+
+
+def test_whether_it_trains_on_what_is_scored(root):
+    tested = {"test_images": str(root / "more"), "test_masks": str(root / "marks")}
+    assert source(root, masks=True).trains_on_test
+    for other in (source(root), source(root, masks=True, split="2:1"), source(root, masks=True, **tested)):
+        assert not other.trains_on_test
+
+
+def test_a_missing_folder_of_ones_own_is_not_sought_below_the_data_root(root):
+    for data in ("photos", "class_folders"):
+        cfg = compose("evaluate", ["run=x", f"data={data}/cow" if "class" in data else "data=photos", "data.images=no"])
+        with pytest.raises(DataMissing, match=r"folder.* 'no' not found; expected: a folder of") as told:
+            instantiate(cfg.data.source).items("train")
+        assert "data_root" not in str(told.value)
+
+
 def test_a_photo_of_two_other_classes_is_one_negative(root):
     (root / "images/sheep/2.jpg").write_bytes((root / "images/horse/0.jpg").read_bytes())
     assert ids(source(root), "negative") == ["horse_0", "horse_1", "sheep_0", "sheep_1"]
@@ -143,7 +185,7 @@ def test_images_and_masks_that_do_not_match(root):
 
 def test_what_is_not_there(root):
     with pytest.raises(
-        DataMissing, match=r"data=mine/cow: folder of class folders '.*none' not found; expected .*put it"
+        DataMissing, match=r"data=mine/cow: folder of class folders '.*none' not found; expected: put it"
     ):
         ClassFolders(str(root / "none"), category="cow", name="mine/cow", about={"layout": "put it"}).items("train")
     with pytest.raises(ValueError, match="images is not set: expected a folder of class folders"):

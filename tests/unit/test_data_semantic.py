@@ -162,6 +162,13 @@ def test_missing_sbd_says_where_it_belongs(root: Path, tmp_path: Path) -> None:
         source(root, "data=voc_aug", f"data.source.extra.lists=[{tmp_path}/SBD/train.txt]").items("train")
 
 
+def test_more_photos_without_a_test_list_are_refused(root: Path) -> None:
+    """They might be those that are scored elsewhere."""
+    with pytest.raises(ValueError, match=r"data\.source\.extra without data\.source\.test_list: expected both"):
+        source(root, "data=voc_aug", "data.source.test_list=null")
+    assert source(root, "data=voc_aug", "data.source.test_list=null", "data.source.extra=null").items("train")
+
+
 def test_a_damaged_file_of_sbd_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.mat"
     save_sbd(np.array([[0, 3], [20, 20]], np.uint8), path)

@@ -1,4 +1,4 @@
-"""Composed pictures of cloth on photographs: parts, sizes, and that nothing of the test part is ever trained on."""
+"""Composed pictures of cloth on photographs: parts, sizes, and that no pixel of a test photograph is trained on."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
 
 from seglab.config import compose
+from seglab.data.fabric_draw import cloth_piece
 from seglab.data.fabrics import Fabrics
 from seglab.data.pairs import DataMissing
 from seglab.data.standin import write_standins
@@ -73,6 +75,57 @@ def test_no_scene_is_in_both_parts(root: Path) -> None:
     assert not used["train"] & used["test"]
 
 
+def coordinates(root: Path, monkeypatch: pytest.MonkeyPatch, part: str, category: str | None) -> dict[Path, set]:
+    """Cloth -> places (row, column) of its pixels that pictures of a part show, read from the pictures themselves."""
+    from seglab.data import fabric_draw
+    from seglab.data import fabrics as module
+
+    def photo(path: Path, changed: int) -> np.ndarray:
+        row, column = np.mgrid[:80, :96]
+        return np.stack([row, column, np.full_like(row, 7)], -1).astype(np.uint8) * ("Textures" in str(path))
+
+    monkeypatch.setattr(module, "_photo", photo)
+    monkeypatch.setattr(fabric_draw, "_light", lambda dice, shape, high: np.full(high.shape, 256))
+    shown: dict[Path, set] = {}
+    for item in fabrics(root, category, train=8, test=24).items(part):
+        image, mask = item.read()
+        for cloth, label in zip(item.cloths, item.labels, strict=True):
+            deep = binary_erosion(mask == label, iterations=2) & (image[..., 2] == 7)
+            assert deep.any() or label == 0
+            shown.setdefault(cloth, set()).update(map(tuple, image[deep][:, :2].tolist()))
+    return shown
+
+
+@pytest.mark.parametrize("category", [None, "rose"])
+def test_no_pixel_of_cloth_is_in_both_parts(root: Path, monkeypatch: pytest.MonkeyPatch, category: str | None) -> None:
+    train, test = (coordinates(root, monkeypatch, part, category) for part in ("train", "test"))
+    if category:  # trained on, too
+        for cloth, places in coordinates(root, monkeypatch, "negative", category).items():
+            train.setdefault(cloth, set()).update(places)
+    assert len(set(train) & set(test)) >= 3
+    for cloth, places in train.items():
+        assert not places & test.get(cloth, set()), cloth
+        assert all(row < 40 for row, _ in places)
+        assert all(row >= 40 for row, _ in test.get(cloth, ()))
+    assert len(set().union(*test.values())) > 1000, "objects show much of the halves"
+
+
+def test_cloth_is_mirrored_only_where_an_object_is_larger() -> None:
+    """The piece below an object is one piece of the photograph, turned or mirrored: neighbours there are neighbours."""
+    row, column = np.mgrid[:20, :30]
+    half, inside = np.stack([row, column], -1), np.zeros((64, 64), bool)
+    inside[33:51, 7:25] = True  # 18 x 18 pixels, which fit whichever way the half is turned
+    seen = {cloth_piece(half, inside, number)[inside].tobytes() for number in range(40)}
+    assert len(seen) > 20, "other objects show other pieces"
+    for number in range(40):
+        piece = cloth_piece(half, inside, number)
+        assert piece.shape == (64, 64, 2)
+        places = piece[inside]
+        assert len(np.unique(places, axis=0)) == inside.sum()
+    inside[:] = True
+    assert len(np.unique(cloth_piece(half, inside, 0).reshape(-1, 2), axis=0)) == 20 * 30
+
+
 def test_the_cloth_shows(data_root: Path) -> None:
     """On real photographs: the mean colour of denim is bluer than that of amber, which is what tells them apart."""
     colours = {}
@@ -89,6 +142,10 @@ def test_the_cloth_shows(data_root: Path) -> None:
 def test_what_is_missing_or_out_of_range_is_told(root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"data.category=denin: no such class, did you mean 'denim'"):
         fabrics(root, "denin")
+    with pytest.raises(
+        ValueError, match=r"data.category is not set: expected one of denim, leaf, .*; data=fabrics has"
+    ):
+        fabrics(root, "null")
     with pytest.raises(ValueError, match=r"data.source.size=8: expected a whole number, 32 to"):
         fabrics(root, size=8)
     with pytest.raises(DataMissing, match=r"folder of cloths .*Textures' not found"):

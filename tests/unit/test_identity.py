@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from seglab.config import compose
-from seglab.identity import identity
+from seglab.drift import _flat, differences
+from seglab.identity import identity, resolved
 from seglab.run import Run
 
 
@@ -53,6 +57,62 @@ def test_same_settings_same_folder(one: list[str], other: list[str]) -> None:
 )
 def test_other_settings_other_folder(override: str) -> None:
     assert folder(override) != folder()
+
+
+ANNEAL = ["loss=regularized", "schedule=anneal"]
+TWO = ["~schedule.phases.anneal", "~schedule.phases.normal", "~schedule.phases.negative"]
+FIRST, SECOND = "+schedule.phases.a={epochs:3,set:{sigma:0.1}}", "+schedule.phases.b={epochs:3}"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (ANNEAL, [*ANNEAL, "schedule.epochs=65"]),
+        (["loss=regularized", "schedule=normal"], [*ANNEAL, "schedule.phases.anneal.epochs=0"]),
+        (["loss=regularized", "schedule=normal"], [*ANNEAL, "~schedule.phases.anneal"]),
+        (ANNEAL, [*ANNEAL, "~schedule.phases.negative"]),
+        (ANNEAL, [*ANNEAL, "schedule.phases.anneal.fresh_optimizer=start"]),
+        (ANNEAL, [*ANNEAL, "~schedule.phases.anneal.set.sigma.ends"]),
+        ([*ANNEAL, "schedule.epochs=0"], ["loss=regularized", "schedule=normal", "schedule.epochs=0"]),
+        ([*ANNEAL, *TWO, FIRST, SECOND], [*ANNEAL, *TWO, FIRST, SECOND.replace(".b=", ".z=")]),
+    ],
+)
+def test_equal_phases_same_folder(one: list[str], other: list[str]) -> None:
+    assert folder(*one) == folder(*other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([*ANNEAL, *TWO, FIRST, SECOND], [*ANNEAL, *TWO, SECOND, FIRST]),
+        (ANNEAL, [*ANNEAL, "schedule.epochs=64"]),
+        (ANNEAL, [*ANNEAL, "schedule.phases.anneal.fresh_optimizer=epoch"]),
+        (ANNEAL, [*ANNEAL, "schedule.phases.normal.fresh_optimizer=never"]),
+        (ANNEAL, [*ANNEAL, "schedule.phases.normal.negatives=true"]),
+        (ANNEAL, [*ANNEAL, "schedule.phases.anneal.set.sigma.ends=both"]),
+        (ANNEAL, [*ANNEAL, "schedule.snapshot_epochs=[3]"]),
+    ],
+)
+def test_other_phases_other_folder(one: list[str], other: list[str]) -> None:
+    assert folder(*one) != folder(*other)
+
+
+def test_the_order_of_phases_is_seen_by_what_goes_on_from_a_checkpoint() -> None:
+    both = [compose("train", [*ANNEAL, *TWO, *order]) for order in ((FIRST, SECOND), (SECOND, FIRST))]
+    first, other = (_flat(resolved(cfg)) for cfg in both)
+    assert "  - schedule.phases.1.set.sigma: 0.1" in differences(first, other)
+    assert "  + schedule.phases.2.set.sigma: 0.1" in differences(first, other)
+
+
+def test_phases_that_are_wrong_are_hashed_as_they_are() -> None:
+    wrong = [*ANNEAL, "schedule.phases.anneal.epochs=-1"]
+    assert folder(*wrong) == folder(*wrong) != folder(*ANNEAL)
+    assert resolved(compose("train", wrong))["schedule"]["phases"]["anneal"]["epochs"] == -1
+
+
+def test_identity_is_told_without_torch() -> None:
+    code = "import sys, seglab.identity; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_prose_is_not_hashed() -> None:

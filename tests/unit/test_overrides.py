@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from omegaconf.errors import MissingMandatoryValue
 
-from seglab.config import compose, as_hydra_reads
+from seglab.config import as_hydra_reads, compose
 from seglab.explain import explain
+from seglab.phases import Ramp
+from seglab.targets import instantiate
 
 
 def test_the_protocol_of_another_command_is_checked_too() -> None:
@@ -80,7 +82,7 @@ def test_only_what_a_command_reads_is_named(command: str, override: str, said: s
 @pytest.mark.parametrize(
     ("data", "override", "said"),
     [
-        ("saliency_all", "data.source.sets={sod: train}", "write ++data.source.sets.sod=... to add it"),
+        ("saliency_all", "data.source.sets={sod: train}", "write +data.source.sets.sod=... to add it"),
         ("saliency_all", "data.source.sets.sod=train", "data.source.sets.<name>=null to leave one out"),
         ("duts", "data.source.sets={sod: train}", "it belongs to data=saliency_all"),
         ("duts", "data.source.sets.sod=train", "'data.source.sets' here: it belongs to data=saliency_all"),
@@ -95,9 +97,66 @@ def test_a_name_in_a_mapping_that_is_not_there(data: str, override: str, said: s
 
 
 def test_joined_sets_are_changed_one_by_one() -> None:
-    change = ["++data.source.sets.sod=train", "data.source.sets.duts=null", "++data.source.sets.ecssd=train"]
-    sets = compose("train", ["data=saliency_all", *change]).data.source.sets
-    assert (sets.sod, sets.duts, sets.ecssd, sets.msra_b) == ("train", None, "train", "train")
+    change = ["data.source.sets.duts=null", "++data.source.sets.ecssd=train"]
+    for plus in ("+", "++"):
+        sets = compose("train", ["data=saliency_all", f"{plus}data.source.sets.sod=train", *change]).data.source.sets
+        assert (sets.sod, sets.duts, sets.ecssd, sets.msra_b) == ("train", None, "train", "train")
+
+
+PHASE = "schedule.phases"
+
+
+@pytest.mark.parametrize("plus", ["+", "++"])
+def test_phases_and_their_settings_are_added_and_left_out(plus: str) -> None:
+    ramp = "{from:1,to:40,curve:geometric}"
+    change = [f"{plus}{PHASE}.normal.set.sigma=0.1", f"{plus}{PHASE}.normal.set.sparse_crf={ramp}"]
+    change += [f"{plus}{PHASE}.anneal.set.sigma.curve=geometric", f"{plus}{PHASE}.new={{epochs:3}}"]
+    change += [f"{plus}{PHASE}.new.negatives=true", f"~{PHASE}.anneal.set.sparse_crf", f"~{PHASE}.negative"]
+    schedule = instantiate(compose("train", ["loss=regularized", "schedule=anneal", *change]).schedule)
+    assert [(phase.name, phase.epochs, phase.negatives) for phase in schedule.phases] == [
+        ("anneal", 15, False),
+        ("normal", 50, False),
+        ("new", 3, True),
+    ]
+    assert schedule.phases[0].set == {"sigma": Ramp(0.05, 0.15, curve="geometric")}
+    assert schedule.phases[1].set == {"sigma": 0.1, "sparse_crf": Ramp(1, 40, curve="geometric")}
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (f"{PHASE}.normal.set.sigma=0.1", f"write +{PHASE}.normal.set.sigma=... to add it, and ~{PHASE}.normal.set.<n"),
+        (f"{PHASE}.normal.set={{sigma: 0.1}}", f"write +{PHASE}.normal.set.sigma=... to add it"),
+        (
+            f"{PHASE}.anneal.set.sigma.curve=geometric",
+            f"(known: ends, from, to); write +{PHASE}.anneal.set.sigma.curve",
+        ),
+        (f"{PHASE}.new.epochs=3", f"'{PHASE}.new' is not there yet (known: anneal, grow, negative, normal); write +"),
+        (f"{PHASE}.grow.epochs=3", f"'{PHASE}.grow' is not there yet (schedule=grow has it); write +"),
+        (f"{PHASE}.anneal.epoch=3", f"unknown key '{PHASE}.anneal.epoch', did you mean '{PHASE}.anneal.epochs'?"),
+        (f"+{PHASE}.anneal.epoch=3", f"unknown key '{PHASE}.anneal.epoch', did you mean '{PHASE}.anneal.epochs'?"),
+        (f"~{PHASE}.anneal.epochs", "cannot be left out"),
+        (f"~{PHASE}", "cannot be left out"),
+    ],
+)
+def test_what_is_wrong_about_a_phase_is_said(override: str, said: str) -> None:
+    with pytest.raises(ValueError, match=r"schedule\.phases") as error:
+        compose("train", ["loss=regularized", "schedule=anneal", override])
+    assert said in str(error.value)
+
+
+def test_phases_are_added_to_a_schedule_in_phases_only() -> None:
+    with pytest.raises(ValueError, match=f"unknown key '{PHASE}.a.set.sigma'"):
+        compose("train", ["schedule=constant", f"+{PHASE}.a.set.sigma=1"])
+
+
+def test_overrides_of_another_data_set_are_typed_as_they_are() -> None:
+    given = ["negatives=other", "negatives.data=photos", "negatives.overrides=[data.images=a b, data.source.x=1]"]
+    assert list(compose("train", given).negatives.overrides) == ["data.images=a b", "data.source.x=1"]
+    quoted = "negatives.overrides=['data.images=a,b']"
+    assert list(compose("train", [*given[:2], quoted]).negatives.overrides) == ["data.images=a,b"]
+    with pytest.raises(ValueError, match=r"negatives\.overrides=data\.images: expected a list of overrides of data"):
+        compose("train", [*given[:2], "negatives.overrides=data.images"])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
@@ -56,12 +57,28 @@ def test_the_published_stages() -> None:
         ([15, 50], 1, [0, 1]),
         ([1, 99], 10, [1, 9]),
         ([15, 50], 130, [30, 100]),
-        ([0, 0], 5, [0, 0]),
+        ([3, 5, 0, 1], 10**9, [333333333, 555555556, 0, 111111111]),
         ([15, 50], 0, [0, 0]),
     ],
 )
 def test_phases_are_stretched_in_proportion(lengths: list[int], total: int, expected: list[int]) -> None:
     assert stretched(lengths, total) == expected
+
+
+def test_phases_without_epochs_cannot_be_stretched() -> None:
+    with pytest.raises(ValueError, match=r"schedule.epochs=5: all phases have 0 epochs.*schedule.epochs=null"):
+        Phases(5, phases={"a": {"epochs": 0}, "b": {"epochs": 0}})
+    assert Phases(phases={"a": {"epochs": 0}}).epochs == 0
+
+
+def test_dealing_out_at_once_is_dealing_out_one_by_one() -> None:
+    lengths = [1, 40, 0, 3, 2, 700]
+    for total in range(1, 300):
+        found = [min(1, n) for n in lengths] if total >= 5 else stretched(lengths, total)
+        while sum(found) < total:
+            lacking = [total * n / sum(lengths) - now if n else -1e9 for n, now in zip(lengths, found, strict=True)]
+            found[lacking.index(max(lacking))] += 1
+        assert stretched(lengths, total) == found, total
 
 
 def test_snapshots_grow_from_the_first_step_to_the_last() -> None:
@@ -71,7 +88,15 @@ def test_snapshots_grow_from_the_first_step_to_the_last() -> None:
     assert sorted(Snapshots(2, count=20).snapshots([10, 10])) == list(range(1, 21))
     with pytest.raises(ValueError, match=r"schedule.count=20: the whole training has 6 optimiser steps"):
         Snapshots(1, count=20).snapshots([6])
-    assert Phases(phases=TWO, snapshot_epochs=[1, 5, 9]).snapshots([4, 4, 4, 7, 7]) == {4, 26}
+
+
+def test_snapshots_beyond_the_training_are_told(caplog) -> None:
+    assert Phases(phases=TWO, snapshot_epochs=[1, 5]).snapshots([4, 4, 4, 7, 7]) == {4, 26}
+    assert not caplog.records
+    assert Phases(phases=TWO, snapshot_epochs=[1, 7, 9]).snapshots([4, 4, 4, 7, 7]) == {4}
+    assert [r.getMessage() for r in caplog.records] == [
+        "schedule.snapshot_epochs: the training has 5 epochs, there is no [7, 9]"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +116,13 @@ def test_snapshots_grow_from_the_first_step_to_the_last() -> None:
         ({"phases": {"a": {"epochs": 1, "fresh_optimizer": True}}}, "fresh_optimizer=True: expected never, start"),
         ({"phases": {"a": {"epochs": 1, "negatives": 1}}}, "negatives=1: expected true or false"),
         ({"phases": TWO, "epochs": -3}, "schedule.epochs=-3"),
-        ({"phases": TWO, "snapshot_epochs": [0]}, "expected epochs counted from 1"),
+        ({"phases": 3}, "schedule.phases=3: expected phases by their names"),
+        ({"phases": {"a": {"epochs": 1, "set": {"sigma": math.nan}}}}, "set.sigma=nan: expected a number"),
+        ({"phases": {"a": {"epochs": 1, "set": {"s": {"from": 1, "to": math.inf}}}}}, "from and to, two numbers"),
+        ({"phases": {"a": {"epochs": 1, "set": {"sigma": 10**400}}}}, "expected a number"),
+        ({"phases": TWO, "snapshot_epochs": [0]}, "snapshot_epochs=[0]: expected a list of epochs counted from 1"),
+        ({"phases": TWO, "snapshot_epochs": 3}, "snapshot_epochs=3: expected a list of epochs counted from 1, e.g. ["),
+        ({"phases": TWO, "snapshot_epochs": "13"}, "snapshot_epochs=13: expected a list of epochs"),
     ],
 )
 def test_bad_phases_are_named(changed: dict, message: str) -> None:
