@@ -107,10 +107,12 @@ def test_stopped_in_any_phase_it_ends_with_the_same_weights(settings, tmp_path, 
     """Three phases, the last with negatives: stopped at the end and after the first step of every epoch."""
     one = [
         *settings,
-        *OTHER,
+        "loss=regularized_negative",
         "data=shapes_single",
         "data.source.train=8",
         "data.source.test=4",
+        "data.test_sets=[]",
+        "runtime.audit=false",
         "augment=flip",
         "schedule=anneal",
         *(f"schedule.phases.{name}.epochs=2" for name in ("anneal", "normal", "negative")),
@@ -131,10 +133,10 @@ def test_stopped_in_any_phase_it_ends_with_the_same_weights(settings, tmp_path, 
 
     monkeypatch.setattr(Trainer, "stop_if_asked", stop_once)
     moved = [*(s for s in one if not s.startswith("runtime.outputs")), f"runtime.outputs={tmp_path / 'stopped'}"]
-    again = None
+    cfg, again = compose("train", moved), None
     while again is None:
         with suppress(Stopped):
-            again = train(compose("train", moved))
+            again = train(cfg)
     assert sorted(stops) == [(epoch, step) for epoch in range(7) for step in (0, 1)][1:-1]
     assert again.name == straight.name
     assert same(weights(straight), weights(again))
@@ -246,6 +248,7 @@ def test_what_is_asked_for_is_not_refused(settings) -> None:
         [*OTHER, "schedule=negative", "accumulate=2"],
         [*OTHER, "schedule=anneal", "schedule.phases.negative.epochs=3"],
         [*OTHER, "schedule=constant"],
+        ["loss=regularized", "schedule=grow"],
     ):
         cfg = compose("train", [*settings, "data=shapes_single", *changed])
         loss = instantiate(cfg.loss)
