@@ -74,18 +74,17 @@ def subjects_of(cfg: DictConfig) -> list[Subject]:
 
     Folders of photos and masks are audited as the run reads them, other layouts by their listing, in all its parts.
     """
+    from seglab.data.build import data_of, negative_set
+
     names = list(dict.fromkeys(cfg.data.name if name == "self" else name for name in cfg.eval.sets))
     negatives = cfg.get("negatives") or {}
     own = ("negative",) if negatives and not negatives.get("data") else ()
     wanted: list[tuple[Any, tuple[str, ...]]] = [
         (cfg.data, ("train", *(("test",) if cfg.data.name in names else ()), *own)),
     ]
-    others = [(negatives["data"], "train")] if negatives.get("data") else []
-    for name, part in [*others, *((name, "test") for name in names)]:
-        if name != cfg.data.name:
-            from seglab.data.build import data_of
-
-            wanted.append((data_of(cfg, name), (part,)))
+    if negatives.get("data") and (other := negative_set(cfg)) is not cfg.data:
+        wanted.append((other, ("train",)))
+    wanted += [(data_of(cfg, name), ("test",)) for name in names if name != cfg.data.name]
     subjects = []
     for data, parts in wanted:
         subject = from_source(instantiate(data.source), parts=parts, root=cfg.runtime.data_root)

@@ -223,8 +223,7 @@ NEGATIVE = ["loss=regularized_negative", "schedule=negative"]
         ([*OTHER, "schedule=negative", "accumulate=4"], r"^batch_size=4, negatives\.share=0\.5, accumulate=4: 2 pos"),
     ],
 )
-def test_what_does_not_fit_together_is_said_before_training(settings, changed, message, monkeypatch) -> None:
-    """And before any data are read."""
+def test_what_does_not_fit_together_is_said_before_data_are_read(settings, changed, message, monkeypatch) -> None:
     monkeypatch.setattr("seglab.train.audited_data", lambda cfg: pytest.fail("the data were read"))
     one = [*settings, "data=shapes_single", "data.source.train=8", "data.source.test=4", *changed]
     with pytest.raises(ValueError, match=message):
@@ -289,3 +288,20 @@ def test_photos_without_any_mask_train_and_are_predicted(command, tmp_path) -> N
     refused = command("train", *one, "loss=ce")
     assert refused.returncode == 1
     assert "data=photos has no masks, and loss=ce learns from masks: expected loss=regularized" in refused.stderr
+
+
+@pytest.mark.parametrize("kind", ["photos", "pairs"])
+def test_negatives_from_a_folder_of_ones_own_are_audited_and_trained_on(settings, tmp_path, kind: str) -> None:
+    folder = photos(tmp_path / "background")
+    changes = [f"data.images={folder}"]
+    if kind == "pairs":
+        masks = tmp_path / "masks"
+        masks.mkdir()
+        for path in folder.iterdir():
+            Image.fromarray(np.eye(32, 40, dtype=np.uint8) * 255).save(masks / path.name)
+        changes += [f"data.masks={masks}", "data.source.split=train"]
+    one = [*settings, "data=shapes_single", "data.source.train=8", "data.source.test=4", *NEGATIVE, "schedule.epochs=1"]
+    other = ["negatives=other", f"negatives.data={kind}", f"negatives.overrides=[{','.join(changes)}]"]
+    folder = train(compose("train", [*one, *other]))
+    assert (folder / "DONE").exists()
+    assert rows(folder)[0]["negative"] >= 0
