@@ -212,8 +212,9 @@ def finished(cells: list[Cell], extra: tuple[str, ...]) -> Iterator[dict[str, st
         if not run.done:
             continue
         scores = run.read_json(f"{result_stem(cfg, cfg.data.name)}.json")["metrics"]
-        with open(run.path / "log.jsonl", encoding="utf-8") as file:
-            seconds = sum(json.loads(line)["seconds"] for line in file)
+        log_of_run = run.path / "log.jsonl"  # a start that is only scored has none
+        lines = log_of_run.read_text(encoding="utf-8").splitlines() if log_of_run.is_file() else []
+        seconds = sum(json.loads(line)["seconds"] for line in lines)
         numbers = {metric: round(scores[metric], 3) for metric in METRICS}
         yield {"data": data, "case": case, "seed": seed, **numbers, "seconds": round(seconds), "run": run.path.name}
 

@@ -233,4 +233,15 @@ def known_key(key: str, choices: Mapping[str, str | None]) -> bool:
     if addable(key):
         begin = opened(parent) or opened(parent.rpartition(".")[0])
         return bool(begin and _keys_below(begin).get(str(chosen)))
-    return any(leaf in keys for name, keys in _keys_below(parent).items() if name == chosen or name.startswith("_"))
+    made_of = _made_of(_group_of(parent), str(chosen))
+    return any(leaf in keys for name, keys in _keys_below(parent).items() if name in made_of)
+
+
+def _made_of(group: str, option: str) -> set[str]:
+    """An option of a group and those it is built on, in the same place of the config."""
+    path = conf_dir() / group / f"{option}.yaml"
+    if not path.is_file():
+        return {option}
+    defaults = OmegaConf.load(path).get("defaults", [])
+    bases = [str(base) for base in defaults if isinstance(base, str) and base != "_self_" and not set(base) & set("/@")]
+    return {option}.union(*(_made_of(group, base) for base in bases))

@@ -163,7 +163,7 @@ MISTAKES = {
     "loss._target_=os.system": "not allowed",
     "init=run init.run=nothing": "no such run",
     "init=coco": "init",
-    "data=pairs data.source.train=3": "belongs to data=shapes",
+    "data=pairs data.source.train=3": "data=shapes_single",
     "experiment=cas_t1_resnetcas": "did you mean 'cas_t1_resnet_cas'",
     "++runtime.dvice=cpu": "did you mean 'runtime.device'",
     "+data.images=photos": "unknown key 'data.images'",
