@@ -18,7 +18,7 @@ from seglab.phases import canonical
 SCHEMA = 1
 """Raised when code changes what a config means, so that old and new runs never share a folder."""
 
-NOT_IDENTITY = frozenset({"hydra", "runtime", "eval", "tracker", "launch", "name", "count", "typed"})
+NOT_IDENTITY = frozenset({"hydra", "runtime", "eval", "proposals", "tracker", "launch", "name", "count", "typed"})
 """Top-level keys that do not change the trained weights."""
 
 OPTIONAL = ("augment", "negatives")
@@ -54,13 +54,24 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     if "runtime" in masked:
         for key in masked.runtime:
             masked.runtime[key] = f"<runtime.{key}>"
-    for key in NOT_IDENTITY - {"runtime", "eval"}:  # the model asks the task how many channels it needs
+    for key in NOT_IDENTITY - {"runtime", "eval", "proposals"}:  # the model asks the task how many channels it needs
         masked.pop(key, None)
     content = OmegaConf.to_container(masked, resolve=True)
     unused = [key for key in OPTIONAL if not content.get(key)]
+    if not has_fold(content):
+        unused.append("fold")
     if "schedule" in content:
         content["schedule"] = _in_order(content["schedule"])
     return _canonical({key: value for key, value in content.items() if key not in (*NOT_IDENTITY, *unused)})
+
+
+def has_fold(cfg: Any) -> bool:
+    """Whether a run leaves out a fold of its training images (``fold.of``), as configs before there were folds do not.
+
+    Args:
+        cfg: config or plain dict.
+    """
+    return bool((cfg.get("fold") or {}).get("of"))
 
 
 def _in_order(schedule: Any) -> Any:

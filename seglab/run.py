@@ -1,8 +1,9 @@
 """A run folder: its name is its config, its files are its state.
 
-``outputs/runs/<data>-<model>-<loss>[-q<noise>]-s<seed>-<ten signs of the identity>/`` holds ``config.yaml``,
-``env.json``, ``log.jsonl``, ``train.log``, ``noise.json``, ``post.json``, ``last.pt``, ``model.safetensors``,
-``eval/``, ``samples/``, ``snapshots/`` where the schedule keeps some, and, written last, ``DONE`` or ``FAILED``.
+``outputs/runs/<data>-<model>-<loss>[-q<noise>][-f<fold>of<folds>]-s<seed>-<ten signs of the identity>/`` holds
+``config.yaml``, ``env.json``, ``log.jsonl``, ``train.log``, ``noise.json``, ``post.json``, ``last.pt``,
+``model.safetensors``, ``eval/``, ``samples/``, ``snapshots/`` where the schedule keeps some, and, written last, ``DONE``
+or ``FAILED``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seglab.atomic import write_atomic
 from seglab.data.names import file_name
-from seglab.identity import identity
+from seglab.identity import has_fold, identity
 from seglab.lock import hold
 
 SHORT = 10
@@ -39,7 +40,8 @@ class Run:
     def for_config(cls, cfg: DictConfig) -> Run:
         """The folder that belongs to a config; equal settings give the same one, however they were spelled."""
         rate, short = float(cfg.noise.rate), identity(cfg)[:SHORT]
-        parts = [cfg.name, *([f"q{rate:g}"] if rate else []), f"s{cfg.seed}", short]
+        fold = [f"f{cfg.fold.number}of{cfg.fold.of}"] if has_fold(cfg) else []
+        parts = [cfg.name, *([f"q{rate:g}"] if rate else []), *fold, f"s{cfg.seed}", short]
         root = Path(cfg.runtime.outputs) / "runs"
         # The same settings may have been reached by other names, e.g. loss=cas_released and loss=cas loss.alpha=0.5.
         return cls(next(iter(sorted(root.glob(f"*-{short}"))), root / "-".join(parts)))

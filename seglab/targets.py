@@ -17,8 +17,10 @@ from omegaconf import DictConfig, ListConfig
 
 from seglab.words import nearest
 
+ROOMS = ("data", "losses", "metrics", "models", "phases", "post", "proposals", "rerank", "schedule", "trackers")
+
 ALLOWED_MODULES = (
-    *(f"seglab.{room}." for room in ("data", "losses", "metrics", "models", "phases", "post", "schedule", "trackers")),
+    *(f"seglab.{room}." for room in ROOMS),
     "torch.nn.",
     "torch.optim.",
     "torchvision.models.",

@@ -20,9 +20,11 @@ from seglab import distributed
 from seglab.config import compose, conf_dir
 from seglab.data import cache
 from seglab.data.arrays import ArrayDataset
+from seglab.data.folds import without_fold
 from seglab.data.names import data_overrides
 from seglab.data.sample import IGNORE, ArraySource
 from seglab.data.split import hold_out
+from seglab.identity import has_fold
 from seglab.targets import instantiate
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,9 @@ def training_data(cfg: DictConfig) -> TrainingData:
         ValueError: data missing or broken, or a value outside its range; the message says what to do.
     """
     whole = load_part(cfg.data, cfg.runtime, "train")
+    if has_fold(cfg):
+        whole = whole.subset(without_fold(whole.ids, of=cfg.fold.of, number=cfg.fold.number))
+        log.info("fold %d of %d is left out", cfg.fold.number, cfg.fold.of)
     tell_regions(cfg, whole)
     labelled = any((mask != IGNORE).any() for mask in whole.masks)
     if cfg.val and not labelled:
