@@ -29,6 +29,7 @@ from seglab.data.sample import Batch
 from seglab.finite import NumberWatch
 from seglab.forward import DTYPES, drawing_alike, forward
 from seglab.journal import Journal
+from seglab.pieces import whole_batch
 from seglab.run import Run
 from seglab.signals import StopRequest
 from seglab.stages import Stages
@@ -84,7 +85,8 @@ class Trainer:
         self.optimizer = self.make_optimizer(self.parameters)
         self.dtype = DTYPES[cfg.runtime.precision]
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
-        pieces = cfg.accumulate * (1 if getattr(loss, "joins_processes", False) else distributed.world())
+        pieces = 1 if getattr(loss, "sums_over_pieces", False) else cfg.accumulate
+        pieces *= 1 if getattr(loss, "joins_processes", False) else distributed.world()
         if pieces > 1 and getattr(loss, "batch_coupled", False):
             log.warning("this loss couples the images of a batch; it sees batch_size / %d of them at a time", pieces)
         self.epoch = self.step = 0
@@ -167,6 +169,20 @@ class Trainer:
         """One optimiser step on the pieces of one batch; returns the loss terms, their sum and the gradient's norm."""
         torch.manual_seed(key_of(self.cfg.seed, self.epoch, self.step, distributed.rank()))
         self.optimizer.zero_grad(set_to_none=True)
+        with whole_batch(self.loss, self.network, batches, runtime=self.cfg.runtime, device=self.device):
+            sums = self.backward(batches)
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        # The one moment of a step in which the host waits: a bad number must be seen before the weights change.
+        values = dict(zip([*sums, "grad_norm"], torch.stack([*sums.values(), norm]).tolist(), strict=True))
+        ids = [name for batch in batches for name in batch["id"]]
+        self.watch.check(values, epoch=self.epoch, step=self.step, ids=ids, last=self.run.path / "last.pt")
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return values
+
+    def backward(self, batches: list[Batch]) -> dict[str, Tensor]:
+        """Gradients of a step, piece by piece; returns the loss terms and their sum."""
         sums: dict[str, Tensor] = {}
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
@@ -180,15 +196,7 @@ class Trainer:
                 self.scaler.scale(total).backward()
             for name, value in {**terms, "loss": total * len(batches)}.items():
                 sums[name] = sums.get(name, 0) + value.detach() / len(batches)
-        self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        # The one moment of a step in which the host waits: a bad number must be seen before the weights change.
-        values = dict(zip([*sums, "grad_norm"], torch.stack([*sums.values(), norm]).tolist(), strict=True))
-        ids = [name for batch in batches for name in batch["id"]]
-        self.watch.check(values, epoch=self.epoch, step=self.step, ids=ids, last=self.run.path / "last.pt")
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return values
+        return sums
 
     def record(self, row: dict[str, Any]) -> None:
         """Write an epoch's row to ``log.jsonl``, the text log and the tracker."""

@@ -80,7 +80,9 @@ def check_image(x_BHW: Tensor, image_B3HW: Tensor | None) -> None:
     B, H, W = x_BHW.shape
     found = None if image_B3HW is None else tuple(image_B3HW.shape)
     if found != (B, 3, H, W):
-        raise ValueError(f"image: {found}, expected {[B, 3, H, W]}, the size of the prediction")
+        raise ValueError(
+            f"image: {found}, expected {[B, 3, H, W]}, the size of the prediction (a coarse network: loss=ce_soft)"
+        )
     if image_B3HW.dtype == torch.uint8:
         return
     if not image_B3HW.is_floating_point():

@@ -23,8 +23,18 @@ def joint_sum(part: Tensor) -> Tensor:
     """Sum over the processes, see above; the tensor itself in a single process."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return part
-    total = sum_(part.detach().clone())
-    share = dist.get_world_size() * part
+    return with_gradient_of(part, total=sum_(part.detach().clone()))
+
+
+def with_gradient_of(part: Tensor, *, total: Tensor, pieces: int = 1) -> Tensor:
+    """The total, with the gradient that a part of it needs for that of the whole batch to come out as a mean.
+
+    Args:
+        part: this process's sum, or that of one piece of its images.
+        total: sum of the parts, without a graph.
+        pieces: that each process has; the gradient is a mean over them and over the processes.
+    """
+    share = (dist.get_world_size() if dist.is_initialized() else 1) * pieces * part
     return total + (share - share.detach())
 
 

@@ -39,6 +39,13 @@ def check_inputs(logits_BMHW: Tensor, labels_BHW: Tensor) -> None:
             f"logits: {logits_BMHW.dtype} {tuple(logits_BMHW.shape)}, expected floating point [B, M, H, W]"
         )
     expected = (logits_BMHW.shape[0], *logits_BMHW.shape[2:])
+    given = tuple(labels_BHW.shape)
+    if len(given) == 3 and given[0] == expected[0] and expected[1] * expected[2] < given[1] * given[2]:
+        raise ValueError(
+            f"the network gives a grid of {expected[1]} x {expected[2]} cells for masks of {given[1]} x {given[2]} "
+            "pixels, and this loss compares pixel with pixel: expected loss=ce_soft (or iou, uoi, uoi_ce), whose soft "
+            "labels have the size of the grid, or a model with an output for every pixel"
+        )
     if tuple(labels_BHW.shape) != expected or labels_BHW.is_floating_point() or labels_BHW.is_complex():
         raise ValueError(f"mask: {labels_BHW.dtype} {tuple(labels_BHW.shape)}, expected integers {list(expected)}")
 
