@@ -48,3 +48,16 @@ def forward(network: nn.Module, batch: Batch, *, runtime: DictConfig, device: to
     with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
         logits = network(image)
     return logits.float(), moved
+
+
+def enlarged(logits_BMhw: Tensor, image_B3HW: Tensor) -> Tensor:
+    """Logits of a coarse network at the size of its images, bilinearly; those of any other network as they are.
+
+    Args:
+        logits_BMhw: float [B,M,h,w].
+        image_B3HW: the images they are of.
+    """
+    size = image_B3HW.shape[2:]
+    if logits_BMhw.shape[2:] == size:
+        return logits_BMhw
+    return nn.functional.interpolate(logits_BMhw, size, mode="bilinear", align_corners=False)

@@ -78,13 +78,16 @@ def maps_of(evaluator: Evaluator, dataset: ArrayDataset, rows: Sequence[int]) ->
     """Saliency maps, float32 [S,S] in 0..1, or maps of regions or classes, int64 [S,S], of some images."""
     import torch
 
-    from seglab.forward import forward
+    from seglab.evaluator import kind_of
+    from seglab.forward import enlarged, forward
     from seglab.post.region_maps import RegionMaps
 
     evaluator.model.eval()
     with torch.inference_mode():
         batch = dataset.__getitems__(list(rows))
         logits, moved = forward(evaluator.model, batch, runtime=evaluator.cfg.runtime, device=evaluator.device)
+        if kind_of(evaluator.post) != "classes":
+            logits = enlarged(logits, moved["image"])
         found = evaluator.post(logits, moved["image"])
         return list((found.labels_BTHW[:, 0] if isinstance(found, RegionMaps) else found).cpu().numpy())
 

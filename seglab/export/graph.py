@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 import seglab
+from seglab.forward import enlarged
 from seglab.models.normalise import FLAT, Normalise
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class MapGraph(nn.Module):
 
     def forward(self, image_B3SS: Tensor) -> Tensor:
         """Maps of a batch."""
-        return self.post(self.model(image_B3SS)).to(torch.float32)
+        return self.post(enlarged(self.model(image_B3SS), image_B3SS)).to(torch.float32)
 
 
 class ExactStandard(nn.Module):

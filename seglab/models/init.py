@@ -16,7 +16,7 @@ from torch import Tensor, nn
 log = logging.getLogger(__name__)
 
 SHOWN = 5  # keys named of each kind of difference
-OF_TRAINING = ("weights", "weights_file", "freeze_encoder", "freeze_batchnorm")
+OF_TRAINING = ("weights", "weights_file", "freeze_encoder", "freeze_batchnorm", "frozen", "dropout")
 """Settings of a model that its trained weights do not depend on: how they began and which of them moved."""
 
 

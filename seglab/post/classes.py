@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,6 +28,8 @@ class Classes:
     """Label maps of classes, not saliency maps."""
     learns = False
     """Whether it is shown held-out images at all."""
+    reads_images = False
+    """Whether :meth:`at_size` needs the image itself."""
 
     @property
     def needs_fit(self) -> bool:
@@ -48,20 +51,37 @@ class Classes:
         return logits_BKHW.detach().float()
 
     def __call__(self, logits_BKHW: Tensor, image_BCHW: Tensor | None = None) -> Tensor:
-        """Classes at the size of the output, int64 [B, H, W]; the images are not looked at.
+        """Classes at the size of the images, or of the output where none are given: int64 [B, H, W].
+
+        Args:
+            logits_BKHW: float [B, K, h, w]; of a coarse network, fewer cells than an image has pixels.
+            image_BCHW: the images; only their size is looked at, and at the pixels where ``reads_images`` says so.
 
         Raises:
             ValueError: as :meth:`scores`.
         """
-        return self.scores(logits_BKHW).argmax(1)
+        scores_BKHW = self.scores(logits_BKHW)
+        if image_BCHW is None or (image_BCHW.shape[2:] == scores_BKHW.shape[2:] and not self.reads_images):
+            return scores_BKHW.argmax(1)
+        size, images_BHWC = image_BCHW.shape[2:], image_BCHW.permute(0, 2, 3, 1).cpu().numpy()
+        return torch.stack([self.enlarge(s, size, image) for s, image in zip(scores_BKHW, images_BHWC, strict=True)])
 
-    def at_size(self, logits_KSS: Tensor, size: tuple[int, ...]) -> Tensor:
+    def at_size(self, logits_KSS: Tensor, size: tuple[int, ...], image_HW3: np.ndarray | None = None) -> Tensor:
         """Classes of one image at another height and width, int64 [H, W].
 
+        Args:
+            logits_KSS: float [K, S, S].
+            size: height and width wanted.
+            image_HW3: the image at that size, uint8; given where ``reads_images`` says so.
+
         Raises:
             ValueError: as :meth:`scores`.
         """
-        return largest(self.scores(logits_KSS[None])[0], size)
+        return self.enlarge(self.scores(logits_KSS[None])[0], size, image_HW3)
+
+    def enlarge(self, scores_KSS: Tensor, size: tuple[int, ...], image_HW3: np.ndarray | None = None) -> Tensor:
+        """What :meth:`at_size` makes of :meth:`scores`: here they are resized, then the largest is taken."""
+        return largest(scores_KSS, size)
 
     def update(self, logits_BKHW: Tensor, masks_BHW: Tensor) -> None:
         """Nothing is learned from held-out images."""

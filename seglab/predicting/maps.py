@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from seglab.evaluator import Evaluator
+    from seglab.post.classes import Classes
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ class RunMaps:
         self.name, self.config = run.path.resolve().name, whole
         self.size = int(cfg.size or whole.data.size)
         self.weights = digest(run.path / "model.safetensors")
+        self.read_out: Classes | None = None
+        """How scores of classes are enlarged to their photo."""
         self.settings = {"precision": whole.runtime.precision, "read_out": self.evaluator.post.state()}
         if whole.eval.task == "regions":
             self.settings["read_out"] = OmegaConf.to_container(whole.eval.post, resolve=True)
@@ -84,13 +87,14 @@ class RunMaps:
                 log.warning("run=%s: of eval.clusters=%s the first is predicted", cfg.run, whole.eval.clusters)
         if whole.eval.task == "semantic":
             self.settings["classes"] = list(whole.data.classes)
+            self.read_out = self.evaluator.post
         self.threshold = None
 
     def __call__(self, image_B3SS: Tensor) -> Tensor:
         """See :class:`Maps`."""
         import torch
 
-        from seglab.forward import forward
+        from seglab.forward import enlarged, forward
         from seglab.post.region_maps import RegionMaps
 
         with torch.inference_mode():
@@ -99,7 +103,7 @@ class RunMaps:
             logits, moved = forward(self.evaluator.model, batch, runtime=runtime, device=device)
             if self.config.eval.task == "semantic":
                 return self.evaluator.post.scores(logits).cpu()
-            found = self.evaluator.post(logits, moved["image"])
+            found = self.evaluator.post(enlarged(logits, moved["image"]), moved["image"])
         return found.labels_BTHW[:, 0].cpu() if isinstance(found, RegionMaps) else found.float().cpu()
 
 

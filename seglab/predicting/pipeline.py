@@ -89,7 +89,7 @@ def predict_photos(
     writing: deque[tuple[Photo, Future]] = deque()
 
     def write(photo: Photo, map_SS: Tensor, size: tuple[int, int]) -> None:
-        write_results(photo, map_SS, size, output.files(photo), threshold)
+        write_results(photo, map_SS, size, output.files(photo), threshold, read_out=getattr(maps, "read_out", None))
         output.done(photo)
 
     def settle(at_most: int) -> None:

@@ -24,12 +24,20 @@ from seglab.predicting.overlay import coloured, outlines, overlay
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from seglab.post.classes import Classes
+
 QUALITY = 90
 """Of overlays, which are JPEG: they are for looking at."""
 
 
 def write_results(
-    photo: Photo, map_SS: Tensor, size: tuple[int, int], files: Mapping[str, Path], threshold: float | str
+    photo: Photo,
+    map_SS: Tensor,
+    size: tuple[int, int],
+    files: Mapping[str, Path],
+    threshold: float | str,
+    *,
+    read_out: Classes | None = None,
 ) -> None:
     """Enlarge a map or the regions to their photo and write what is wanted.
 
@@ -40,9 +48,10 @@ def write_results(
         size: height and width of the photo, upright.
         files: ``maps``, ``masks``, ``labels``, ``overlays`` -> file to write; those absent are not written.
         threshold: see :func:`cut`.
+        read_out: how scores become classes at the photo's size; None: they are resized, then the largest is taken.
 
     Raises:
-        ValueError: the map holds numbers that are not finite, or the photo cannot be read again.
+        ValueError: the map holds numbers that are not finite, or the photo cannot be read again or is too small.
         OSError: a file cannot be written.
     """
     import torch
@@ -50,11 +59,9 @@ def write_results(
     from seglab.evaluator import resize
 
     if map_SS.ndim == 3:
-        from seglab.post.classes import largest
-
         if not bool(torch.isfinite(map_SS).all()):
             raise ValueError(f"image '{photo.path}': its scores are not finite; are the weights whole?")
-        _write_classes(photo, largest(map_SS, size).numpy().astype(np.uint8), files)
+        _write_classes(photo, _classes(photo, map_SS, size, read_out), files)
         return
     if not map_SS.is_floating_point():
         _write_regions(photo, resize(map_SS[None], size)[0].numpy(), files)
@@ -73,6 +80,17 @@ def write_results(
     if "overlays" in files:
         # Read again: keeping every photo of a batch would take memory that grows with their size.
         save_image(overlay(read_image(photo.path), mask), files["overlays"])
+
+
+def _classes(photo: Photo, scores_KSS: Tensor, size: tuple[int, int], read_out: Classes | None) -> np.ndarray:
+    from seglab.post.classes import Classes
+
+    read_out = read_out or Classes()
+    image = read_image(photo.path) if read_out.reads_images else None
+    try:
+        return read_out.enlarge(scores_KSS, size, image).numpy().astype(np.uint8)
+    except ValueError as error:
+        raise ValueError(f"image '{photo.path}': {error}") from error
 
 
 def _write_regions(photo: Photo, labels: np.ndarray, files: Mapping[str, Path]) -> None:

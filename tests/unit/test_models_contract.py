@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from seglab.models.network import Network
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml") if path.stem != "mlp_10")  # of points, not images
+OTHERS = ("mlp_10", "segnet_alexnet")  # of points, not images; of a coarse grid, see test_segnet_alexnet.py
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml") if path.stem not in OTHERS)
 RESNETS = [name for name in MODELS if "resnet101" in name]
 LIGHT = [name for name in MODELS if name not in RESNETS]
 PRIMARY = "defaults:\n  - model: unet_small\n  - init: scratch\n  - _self_\neval: {channels: 2}\n"
