@@ -34,7 +34,7 @@ FOLDERS = ("runtime.data_root", "runtime.outputs")
 
 HOW = {name: "your own" for name in ("pairs", "photos", "class_folders", "web")}
 HOW |= {"saliency_all": "joined"}
-HOW |= {name: "composed" for name in ("texture_mosaic", "fabrics", "fabrics_single", "fabrics_web")}
+HOW |= {name: "composed" for name in ("texture_mosaic", "fabrics", "fabrics_single", "fabrics_web", "collage")}
 HOW |= {"pseudo_labels": "made by runs", "pseudo_labels_voc": "made by runs"}
 """How data sets without a recipe come to be; any other is drawn."""
 

@@ -1,4 +1,4 @@
-"""Generated stand-ins of data sets of classes: PASCAL VOC 2012 with SBD, and the photographs fabrics is composed of.
+"""Generated stand-ins of data sets of classes: PASCAL VOC 2012 with SBD, and the photographs of composed sets.
 
 Files and folders are those that conf/data describes, MATLAB files included; numbers measured on them mean nothing.
 Photos of SBD show one object each, of every class in turn, so that every category of PascalSingle has some.
@@ -35,6 +35,7 @@ def semantic_layout_of(data: DictConfig) -> Layout | None:
     layouts = {
         "seglab.data.voc_semantic.VocSemantic": _voc_aug,
         "seglab.data.fabrics.Fabrics": _fabrics,
+        "seglab.data.collage.Collage": _collage,
     }
     return layouts.get(str(data.source.get("_target_")))
 
@@ -42,6 +43,11 @@ def semantic_layout_of(data: DictConfig) -> Layout | None:
 def _fabrics(data: DictConfig, root: Path, counts: Mapping[str, int], size: tuple[int, int]) -> list[Path]:
     """The photographs of cloth and those of the scenes; the pictures are composed when they are read."""
     return _others(("texture_mosaic", "bsds500"), root, counts, size)
+
+
+def _collage(data: DictConfig, root: Path, counts: Mapping[str, int], size: tuple[int, int]) -> list[Path]:
+    """The photographs that pictures are composed of when the set is first read; the scenes are those of sod."""
+    return _others(("people", "sod", "msra_mini", "texture_mosaic"), root, counts, size)
 
 
 def _others(names: tuple[str, ...], root: Path, counts: Mapping[str, int], size: tuple[int, int]) -> list[Path]:

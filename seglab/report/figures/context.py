@@ -23,9 +23,11 @@ class FigureContext:
         configs: row name -> finalised config of ``seglab.train`` for its first seed, for rows that are trained.
         runs: row name -> its finished runs, in the order of the seeds; rows without a finished run are absent.
         stem: path of the file to write, without suffix; ``.png`` and ``.svg`` are added.
+        runtime: ``data_root`` and ``outputs`` of this scale, and the rest of ``runtime``; None = as on a command line.
     """
 
     values: TableValues
     configs: Mapping[str, DictConfig]
     runs: Mapping[str, tuple[Run, ...]]
     stem: Path
+    runtime: DictConfig | None = None

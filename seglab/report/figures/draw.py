@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
 import inspect
@@ -12,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from omegaconf import open_dict
 
 from seglab.atomic import write_atomic
 from seglab.identity import identity, resolved
@@ -88,7 +91,10 @@ def context_of(plan: Plan, table: str, values: TableValues, stem: Path) -> Figur
             configs[row.name] = plan.row_config(table, row, own[0])
         if done := tuple(job.run for job in own if job.run.done):
             runs[row.name] = done
-    return FigureContext(values=values, configs=configs, runs=runs, stem=stem)
+    runtime = copy.deepcopy(plan.cfg.runtime)
+    with open_dict(runtime):
+        runtime.data_root, runtime.outputs = str(plan.data_root), str(plan.outputs)
+    return FigureContext(values=values, configs=configs, runs=runs, stem=stem, runtime=runtime)
 
 
 def draw(context: FigureContext, node: Mapping[str, Any]) -> list[Path]:
