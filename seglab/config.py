@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab import interpolations as interpolations  # registered before any config is read
 from seglab.data.names import swept_overrides
+from seglab.proposals.recipe import choose_folder
 from seglab.rules import ABSENT, check_values
 from seglab.run import Run
 from seglab.targets import check_targets
@@ -80,17 +81,18 @@ def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
 
     A run's id is text (``init.run=12e4567890`` would be a number, an infinite one), and a data set's name may have a
     category (``data=voc_coseg/cow`` is ``data=voc_coseg data.category=cow``). ``data.source.runs.cow=<id>`` adds to a
-    mapping that is not there yet, which Hydra wants to be told by ``++``. In ``overrides=[data.size=32]`` the inner
+    mapping that is not there yet, which Hydra wants to be told by ``++``. ``proposals=<folder>`` is
+    ``proposals.folder=<folder>``. In ``overrides=[data.size=32]`` the inner
     overrides are text.
 
     Args:
         arguments: command line; every key that ends in ``run`` is looked at, several ids with commas included.
 
     Raises:
-        ValueError: a sweep over categories of several data sets.
+        ValueError: a sweep over categories of several data sets, or ``proposals`` is neither an option nor a folder.
     """
     found = []
-    for argument in arguments:
+    for argument in choose_folder(arguments):
         key, _, value = argument.partition("=")
         if key == "data" and (conf_dir() / "data" / f"{re.split('[/,]', value)[0]}.yaml").is_file():
             found += swept_overrides(value)

@@ -55,7 +55,7 @@ class Board:
             ends = [self.outcomes[key] for key in item.after if key in self.outcomes]
             if bad := next((end for end in ends if end.state != "done"), None):
                 del self.waiting[item.key]
-                self._end(item, Outcome(item.key, "failed", f"it starts from {bad.key}, which {bad.state}"))
+                self._end(item, Outcome(item.key, "failed", f"it needs {bad.key}, which {bad.state}"))
                 return self.ready()  # others may wait for this one
             if not any(key in self.waiting or key in self.running for key in item.after):
                 found.append(item)
@@ -75,7 +75,8 @@ class Board:
         self._looked[item.key] = now + LOOK_AGAIN_S
         if now > self._told.get(item.key, float("-inf")):
             self._told[item.key] = now + TELL_AGAIN_S
-            log.info("%s: another process is working on it (%s epochs done); waiting", item.key, _epochs(item.folder))
+            far = f" ({_epochs(item.folder)} epochs done)" if item.kind == "train" else ""
+            log.info("%s: another process is working on it%s; waiting", item.key, far)
         return True
 
     def start(self, item: Work) -> None:
