@@ -109,6 +109,8 @@ def merged(trained: DictConfig, cfg: DictConfig) -> DictConfig:
     if "channels" in trained.model:  # a model of one's own may have no such argument
         output["channels"] = trained.model.channels
     whole["eval"] = (now["eval"] if anew else whole["eval"]) | output
+    if anew or "proposals" not in whole or "proposals" in cfg.typed:
+        whole["proposals"] = now.get("proposals")
     precision = whole["runtime"]["precision"]
     whole["runtime"] = now["runtime"]
     if "runtime.precision" not in cfg.typed:
@@ -118,7 +120,7 @@ def merged(trained: DictConfig, cfg: DictConfig) -> DictConfig:
     for key in cfg.typed:
         # A group such as eval/protocol is typed with a slash and lies where its name says.
         path = key.split("@")[0].replace("/", ".").split(".")
-        if path[0] in ("eval", "data") and len(path) > 1:
+        if path[0] in ("eval", "data", "proposals") and len(path) > 1:
             _put(whole, path, _get(now, path))
     result = OmegaConf.create(whole)
     check_targets(result)  # a run folder may come from elsewhere

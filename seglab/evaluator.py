@@ -25,13 +25,13 @@ from seglab.data.arrays import ArrayDataset
 from seglab.data.build import data_of, test_data, test_sets
 from seglab.data.loader import make_loader, shard
 from seglab.data.sample import Batch
-from seglab.forward import forward
+from seglab.forward import enlarged, forward
 from seglab.identity import resolved
 from seglab.post.region_maps import RegionMaps
 from seglab.run import Run, result_stem
 from seglab.snapshots import check_read_out, check_schedule, score_run
 from seglab.targets import instantiate
-from seglab.words import nearest
+from seglab.words import nearest, told
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +52,19 @@ class Evaluator:
     @torch.inference_mode()
     def logits(self, dataset: ArrayDataset, desc: str) -> Iterator[tuple[Batch, Tensor]]:
         """This process's share of the data set, batch by batch, with float32 logits [B,M,H,W]."""
+        for batch in self.batches(dataset, desc):
+            logits, moved = forward(self.model, batch, runtime=self.cfg.runtime, device=self.device)
+            yield moved, logits if kind_of(self.post) == "classes" else enlarged(logits, moved["image"])
+
+    def batches(self, dataset: ArrayDataset, desc: str) -> Iterator[Batch]:
+        """This process's share of the data set, batch by batch, on the CPU; the network is ready to be asked."""
         self.model.eval()
         rank, world, size = distributed.rank(), distributed.world(), self.cfg.eval.batch_size
         batches = shard(len(dataset), batch_size=size, rank=rank, world=world)
         pinned = self.device.type == "cuda"
         loader = make_loader(dataset, batches, workers=self.cfg.runtime.workers, pin_memory=pinned)
         quiet = None if distributed.is_main() and self.cfg.runtime.progress else True
-        for batch in tqdm(loader, desc=desc, unit="batch", leave=False, disable=quiet):
-            logits, moved = forward(self.model, batch, runtime=self.cfg.runtime, device=self.device)
-            yield moved, logits
+        yield from tqdm(loader, desc=desc, unit="batch", leave=False, disable=quiet)
 
     def fit(self, val: ArrayDataset) -> dict[str, Any]:
         """Fit the read-out on held-out clean images; returns its state as plain types.
@@ -93,9 +97,10 @@ class Evaluator:
                 score_regions(metrics, found, batch, dataset, original=original)
             elif original:
                 for row, index in enumerate(batch["index"].tolist()):
-                    _, mask = dataset.original(index)
+                    image, mask = dataset.original(index)
                     if whole_scores:
-                        whole = self.post.at_size(logits[row], mask.shape)
+                        seen = (image,) if getattr(self.post, "reads_images", False) else ()
+                        whole = self.post.at_size(logits[row], mask.shape, *seen)
                     else:
                         whole = resize(found[row : row + 1], mask.shape)[0]
                     metrics.update_one(whole, torch.from_numpy(mask.astype(np.int64)), index)
@@ -113,6 +118,8 @@ class Evaluator:
         metrics = instantiate(self.cfg.eval.metrics)
         if getattr(metrics, "over_snapshots", False):
             check_schedule(self.cfg)
+        if hasattr(metrics, "check_training"):
+            metrics.check_training(self.cfg)
         metrics.update_one(torch.zeros(8, 8), torch.ones(8, 8, dtype=torch.int64), distributed.rank())
         offered = sorted(metrics.compute())
         for name in self.cfg.eval.watch:
@@ -139,8 +146,8 @@ class Evaluator:
             # Every process takes part in adding up, one writes.
             results[name], rows, curves = metrics.compute(), metrics.rows(), metrics.curves()
             if distributed.is_main():
-                self.write(run, name, dataset, results[name], rows, curves)
-            log.info("%s: %s", name, "  ".join(f"{k} {v:.4f}" for k, v in results[name].items()))
+                self.write(run, name, dataset, results[name], rows, curves, found=getattr(metrics, "found", None))
+            log.info("%s: %s", name, told(results[name]))
         return results
 
     def write(
@@ -151,10 +158,13 @@ class Evaluator:
         values: dict[str, float],
         rows: list[dict[str, float]],
         curves: dict[str, np.ndarray],
+        *,
+        found: dict[str, Any] | None = None,
     ) -> None:
-        """Write one set's numbers, each beside what it was measured by."""
+        """Write one set's numbers, each beside what it was measured by and what was ``found`` on the way."""
         stem = result_stem(self.cfg, name)
-        content = {"set": name, "images": len(dataset), **self.settings(name), "metrics": values}
+        measured = {"found": found, "metrics": values} if found else {"metrics": values}
+        content = {"set": name, "images": len(dataset), **self.settings(name, run), **measured}
         run.write_json(f"{stem}.json", content)
         names = pd.DataFrame({"id": dataset.ids})
         table = names.join(pd.DataFrame(rows).set_index("index")) if rows else names
@@ -169,17 +179,24 @@ class Evaluator:
             ValueError: naming the file and the settings.
         """
         stem = result_stem(self.cfg, name)
-        there, wanted = run.read_json(f"{stem}.json") or {}, self.settings(name)
+        there, wanted = run.read_json(f"{stem}.json") or {}, self.settings(name, run)
         if other := [key for key in wanted if key in there and there[key] != json.loads(json.dumps(wanted[key]))]:
             raise held_otherwise(run, stem, other)
 
-    def settings(self, name: str) -> dict[str, Any]:
-        """Everything a number depends on besides weights and images, as plain types."""
+    def settings(self, name: str, run: Run | None = None) -> dict[str, Any]:
+        """Everything a number depends on besides weights and images, as plain types.
+
+        Args:
+            name: of the set.
+            run: the run folder, for metrics that depend on other runs, too.
+        """
         protocol = instantiate(self.cfg.eval.protocol).to_dict()
         # Masks are cut when they are read: source.threshold is the rule that was applied.
         protocol.pop("mask_above", None)
         parts = {"data": data_of(self.cfg, name), "runtime": self.cfg.runtime, "seed": self.cfg.get("seed")}
         whole = OmegaConf.create(parts)
+        metrics = instantiate(self.cfg.eval.metrics)
+        more = metrics.settings_of(self.cfg, run) if hasattr(metrics, "settings_of") else {}
         return {
             "resolution": self.cfg.eval.resolution,
             "size": self.cfg.data.size,
@@ -188,6 +205,7 @@ class Evaluator:
             "source": resolved(whole)["data"]["source"],
             "read_out": OmegaConf.to_container(self.cfg.eval.post, resolve=True),
             "post": self.post.state(),
+            **more,
         }
 
 
@@ -225,6 +243,8 @@ def read_out(cfg: DictConfig) -> Any:
         check_classes(cfg, outputs=None if post.learns else cfg.model.channels)
     if getattr(metrics, "over_snapshots", False):
         check_read_out(cfg, post)
+    if hasattr(metrics, "check_config"):
+        metrics.check_config(cfg)
     return post
 
 

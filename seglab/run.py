@@ -93,7 +93,7 @@ class Run:
         """Forget what was trained, so that the run starts over."""
         for name in ("last.pt", "last.pt.damaged", "previous.pt", "log.jsonl", "model.safetensors", "post.json"):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("samples", "snapshots"):
+        for name in ("samples", "snapshots", "rerank"):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def mark(self, name: str, text: str) -> None:

@@ -29,12 +29,13 @@ FEWEST = 3
 REMEDY = "train with schedule=snapshots, which keeps 20 (schedule.count)"
 
 
-def snapshots_of(run: Run, *, first_step: int = 0) -> list[tuple[int, Path]]:
+def snapshots_of(run: Run, *, first_step: int = 0, what: str = "eval=correlation") -> list[tuple[int, Path]]:
     """Optimiser step and file of every snapshot of a run, in order of the steps.
 
     Args:
         run: the run folder.
         first_step: snapshots of earlier steps are left out.
+        what: who asks, for the message.
 
     Raises:
         ValueError: there are fewer than :data:`FEWEST`; the message says how to get them.
@@ -45,7 +46,7 @@ def snapshots_of(run: Run, *, first_step: int = 0) -> list[tuple[int, Path]]:
     if len(late) < FEWEST:
         from_there = f", {len(late)} of them from step {first_step} on (eval.protocol.first_step)" if first_step else ""
         raise ValueError(
-            f"eval=correlation: {run.path.name} has {len(found)} snapshots in {folder}{from_there}: expected {FEWEST} "
+            f"{what}: {run.path.name} has {len(found)} snapshots in {folder}{from_there}: expected {FEWEST} "
             f"or more; {REMEDY}"
         )
     return late
@@ -68,15 +69,15 @@ def check_read_out(cfg: DictConfig, post: Any) -> None:
         raise ValueError(f"eval.resolution={cfg.eval.resolution}: expected network with eval=correlation")
 
 
-def check_schedule(cfg: DictConfig) -> None:
-    """Refuse a training that would keep too few snapshots, before it starts.
+def check_schedule(cfg: DictConfig, *, what: str = "eval=correlation") -> None:
+    """Refuse a training that would keep too few snapshots, before it starts; ``what`` is who asks, for the message.
 
     Raises:
         ValueError: saying which schedule keeps them.
     """
     # Of a long training; one that is too short for its snapshots says so itself.
     if len(instantiate(cfg.schedule).snapshots([1000] * 1000)) < FEWEST:
-        raise ValueError(f"eval=correlation needs {FEWEST} snapshots or more, and this schedule keeps fewer; {REMEDY}")
+        raise ValueError(f"{what} needs {FEWEST} snapshots or more, and this schedule keeps fewer; {REMEDY}")
 
 
 def score_run(evaluator: Evaluator, run: Run, dataset: ArrayDataset, desc: str) -> Any:
@@ -92,6 +93,9 @@ def score_run(evaluator: Evaluator, run: Run, dataset: ArrayDataset, desc: str) 
         ValueError: too few snapshots, or one does not fit the network.
     """
     metrics = instantiate(evaluator.cfg.eval.metrics)
+    if hasattr(metrics, "measure"):  # those that need more than a look at every image, such as eval=rerank
+        metrics.measure(evaluator, run, dataset, desc)
+        return metrics
     if not getattr(metrics, "over_snapshots", False):
         evaluator.fill(metrics, dataset, desc)
         return metrics

@@ -21,6 +21,7 @@ from seglab import distributed
 from seglab.atomic import os_message
 from seglab.cli import run_command
 from seglab.run import Run
+from seglab.words import told
 
 if TYPE_CHECKING:
     import torch
@@ -262,7 +263,7 @@ def show_results(run: Run) -> None:
     """Log the numbers of a finished run."""
     for path in sorted((run.path / "eval").glob("*.json")):
         metrics = run.read_json(f"eval/{path.name}")["metrics"]
-        log.info("%s: %s", path.stem, "  ".join(f"{k} {v:.4f}" for k, v in metrics.items()))
+        log.info("%s: %s", path.stem, told(metrics))
 
 
 @contextmanager

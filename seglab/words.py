@@ -5,7 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+MOST_TOLD = 40
+"""Numbers in a line of the log; where there are more, those of single classes are left to the file."""
 
 
 def nearest(word: str, known: list[str], prefix: str = "") -> str:
@@ -21,6 +24,12 @@ def some(names: Sequence[str]) -> str:
     """The first five names and the count: ``7 names (a, b, c, d, e, ...)``."""
     more = ", ..." if len(names) > 5 else ""
     return f"{len(names)} name{'s' if len(names) > 1 else ''} ({', '.join(names[:5])}{more})"
+
+
+def told(values: Mapping[str, float]) -> str:
+    """Numbers of a set as a line for the log."""
+    few = len(values) <= MOST_TOLD
+    return "  ".join(f"{name} {value:.4f}" for name, value in values.items() if few or not name.startswith("iou_"))
 
 
 def quoted(argument: str) -> str:

@@ -75,6 +75,8 @@ def differing(content: dict[str, Any], cfg: DictConfig) -> list[str]:
         "precision": cfg.runtime.precision,
         "read_out": OmegaConf.to_container(cfg.eval.post, resolve=True),
     }
+    if "rerank" in content and "rerank" in cfg.eval:
+        wanted |= instantiate(cfg.eval.metrics).settings_of(cfg, None)
     found += [k for k, v in wanted.items() if content.get(k, v) != v]
     if "source" in content and content["source"] != _source(_Key(cfg, content["set"], "test")):
         found.append("source")

@@ -24,6 +24,9 @@ OPTIONS = [
 TABLE_OPTIONS = [(g, p.stem) for g in ("scale", "launch") for p in sorted((conf_dir() / g).glob("*.yaml"))]
 NEEDED = {("data", "pairs"): ["data.images=a", "data.masks=b"]}
 OF_CLASSES = [("eval", "semantic"), ("eval/post", "class_prototypes"), ("eval/protocol", "voc_miou")]
+OF_CLASSES += [
+    (group, name) for group in ("eval", "eval/protocol") for name in ("rerank", "rerank_miou", "rerank_curve")
+]
 NEEDED |= {key: ["data=fabrics"] for key in OF_CLASSES}  # they ask the data how many classes there are
 
 
