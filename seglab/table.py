@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ def table(cfg: DictConfig) -> None:
     from seglab.launch.engine import check_launch
     from seglab.report.status import status_text
     from seglab.tables.plan import Plan
+    from seglab.tables.proposals import proposals_status
 
     check_launch(cfg.launch)
     if cfg.runtime.rerun:
@@ -52,6 +54,7 @@ def table(cfg: DictConfig) -> None:
         train_what_is_missing(cfg, plan, wanted)
     for name, rows in jobs.items():
         sys.stdout.write(status_text(f"{plan.spec(name).id}, scale {plan.scale(name).name}", rows))
+    sys.stdout.writelines(f"{line}\n" for line in proposals_status(wanted))
     if cfg.status:
         return
     lacking = write(cfg, plan, chosen)
@@ -131,9 +134,12 @@ def train_what_is_missing(cfg: DictConfig, plan: Plan, jobs: list[Job]) -> None:
         seglab.cli.Stopped: a signal stopped it.
     """
     from seglab.launch.engine import run_all
+    from seglab.proposals.make import slots_of
     from seglab.tables.plan import in_order
+    from seglab.tables.proposals import Proposals
     from seglab.tables.state import state_of
 
+    proposals, before = Proposals(slots=slots_of(cfg.launch)), {}
     todo: dict[str, Job] = {}
     for job in in_order(jobs):
         lacking = [(what, j) for what, j in job.needs.items() if j.key not in todo and not j.is_done]
@@ -141,11 +147,18 @@ def train_what_is_missing(cfg: DictConfig, plan: Plan, jobs: list[Job]) -> None:
             what, other = lacking[0]
             job.outcome = ("failed", f"{what} {other.key}: {': '.join(filter(None, state_of(other)))}")
         elif job.run is not None and state_of(job).name not in ("done", "data missing"):
+            try:
+                before[job.key] = proposals.before(job)
+            except ValueError as error:
+                job.outcome = ("failed", str(error))
+                continue
             todo[job.key] = job
     if not todo:
         return
-    log.info("%d runs to train, resume or score", len(todo))
-    works = [as_work(job, todo) for job in todo.values()]
+    made = {work.key: work for works in before.values() for work in works}
+    works = [*made.values(), *(as_work(job, todo, [work.key for work in before[job.key]]) for job in todo.values())]
+    parts = f", {len(made)} parts of proposals to make before" if made else ""
+    log.info("%d runs to train, resume or score%s", len(todo), parts)
     ended: list[str] = []
 
     def on_change(work: Work, outcome: Outcome | None) -> None:
@@ -153,22 +166,22 @@ def train_what_is_missing(cfg: DictConfig, plan: Plan, jobs: list[Job]) -> None:
             log.info("start %s", work.key)
             return
         ended.append(work.key)
-        log.info("%d/%d %s: %s %s", len(ended), len(todo), work.key, outcome.state, outcome.reason)
+        log.info("%d/%d %s: %s %s", len(ended), len(works), work.key, outcome.state, outcome.reason)
 
     for key, outcome in run_all(works, cfg.launch, outputs=plan.outputs, on_change=on_change).items():
-        if outcome.state != "done":
+        if outcome.state != "done" and key in todo:
             todo[key].outcome = (outcome.state, outcome.reason)
 
 
-def as_work(job: Job, todo: dict[str, Job]) -> Work:
-    """A job as the engine takes it."""
+def as_work(job: Job, todo: dict[str, Job], before: Sequence[str] = ()) -> Work:
+    """A job as the engine takes it, after those it needs and after the works ``before``."""
     from seglab.launch.work import Work
 
     return Work(
         key=job.key,
         folder=str(job.run.path),
         configs=tuple(OmegaConf.to_yaml(cfg) for cfg in job.configs()),
-        after=tuple(other.key for other in job.needs.values() if other.key in todo),
+        after=(*before, *(other.key for other in job.needs.values() if other.key in todo)),
     )
 
 

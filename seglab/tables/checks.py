@@ -79,7 +79,7 @@ def _check_row(spec: TableSpec, row: Row, place: str) -> None:
         raise ValueError(f"{place}: expected one of {', '.join(WAYS)}; found {', '.join(ways) or 'none'}")
     if row.kind == "start" and (row.values or not row.run):
         raise ValueError(f"{place}: kind=start is trained and not shown; expected run, and no values")
-    for key in ("starts_from", "labels_from", "trained_on", "metric"):
+    for key in ("starts_from", "labels_from", "trained_on", "metric", "metric_words"):
         if getattr(row, key) and not row.run:
             raise ValueError(f"{place}: {key}={getattr(row, key)}: the row is not trained; expected it beside run")
     if row.trained_on and row.trained_on not in ("row", "column") and not re.fullmatch(r"\w+/\*", row.trained_on):

@@ -37,6 +37,7 @@ def collect(plan: Plan, table: str, *, code: str | None = None) -> TableValues:
         jobs = plan.row_jobs(table, row)
         uses = {other.key: " (its labels)" for job in jobs for other in job.labels.values()}
         uses |= {job.start.key: " (its start)" for job in jobs if job.start is not None}
+        uses |= {fold.key: f" (without fold {n + 1} of {of})" for job in jobs for (n, of), fold in job.folds.items()}
         for job in jobs:
             if job.run is not None and job.run.done:
                 runs.setdefault((row.name, job.key), run_info(job.run, row.name + uses.get(job.key, ""), job.seed))
@@ -78,6 +79,8 @@ def cell_of(plan: Plan, table: str, row: Row, column: Column) -> Cell:
         return replace(combined(cells, statistics.fmean), **known)
     if row.metric:
         column = replace(column, metric=row.metric)
+    for word, other in (row.metric_words or {}).items():
+        column = replace(column, metric="_".join(other if w == word else w for w in column.metric.split("_")))
     return replace(_measured(plan.cell_jobs(table, row, column), column), **known)
 
 

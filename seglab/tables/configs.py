@@ -46,16 +46,17 @@ class Configs:
         """
         # Only what chooses an option is composed first: the other overrides may be for what the scale puts there.
         own = self.compose(tuple(o for o in row.run if "." not in key_of(o) or key_of(o) == CATEGORY))
-        data, run = data_overrides(own.data.name), row.run
+        name, run = own.data.name, row.run
         if row.labels_from:
-            data += self._photos(row, scale)
+            data = [*data_overrides(name), *self._photos(row, scale)]
         else:
-            data = data_overrides(domain or first_stand_in(scale, own.data.name))
+            name = domain or first_stand_in(scale, name)
+            data = data_overrides(name)
             run = tuple(o for o in run if key_of(o) != CATEGORY)
         model = own.name.split("-")[1]
         changed = (*data, f"model={(scale.models or {}).get(model, model)}")
         places = (f"runtime.outputs={self.outputs}", f"runtime.data_root={self.data_root}")
-        return self.compose(last_of_each((*run, *changed, *scale.changes(row), *places)))
+        return self.compose(last_of_each((*run, *changed, *scale.changes(row, name), *places)))
 
     def label_places(self, row: Row, scale: Scale) -> dict[str, Place]:
         """Category -> where its network is trained, for a row with ``labels_from``.

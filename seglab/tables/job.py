@@ -37,6 +37,7 @@ class Job:
         where: the data set it is looked at on, where that tells jobs without a config apart.
         start: the job whose finished run this one starts from.
         labels: class -> the job whose finished run makes the label maps of its photos.
+        folds: (number of a fold of the training images, number of folds) -> the job of a run like this one without it.
         wanted: protocol -> names of the data sets to score on.
         untrainable: why its training images cannot be read; filled, like ``missing``, by :mod:`seglab.tables.state`.
         missing: data set -> why its test images cannot be read.
@@ -52,6 +53,7 @@ class Job:
     where: str = ""
     start: Job | None = None
     labels: dict[str, Job] = field(default_factory=dict)
+    folds: dict[tuple[int, int], Job] = field(default_factory=dict)
     wanted: dict[str, list[str]] = field(default_factory=dict)
     untrainable: str = ""
     missing: dict[str, str] = field(default_factory=dict)
@@ -74,7 +76,7 @@ class Job:
         """The jobs that have to be finished before this one, each with what it is for, in words."""
         start = {f"its start, '{self.start.row}',": self.start} if self.start is not None else {}
         labels = {f"the network of {category}, '{job.row}',": job for category, job in self.labels.items()}
-        return start | labels
+        return start | labels | {f"its network, '{job.row}',": job for job in self.folds.values()}
 
     @property
     def is_done(self) -> bool:
@@ -132,11 +134,16 @@ class Job:
 
 
 def measured_by(cfg: DictConfig) -> dict[str, Any]:
-    """The settings of ``eval`` that a run's numbers depend on."""
+    """The settings of ``eval`` that a run's numbers depend on, and the proposals where these are chosen among."""
     settings = OmegaConf.to_container(cfg.eval, resolve=True)
-    return {
-        key: value for key, value in settings.items() if key not in ("sets", "every", "watch", "samples", "batch_size")
-    }
+    others = ("sets", "every", "watch", "samples", "batch_size")
+    made = OmegaConf.to_container(cfg, resolve=True).get("proposals") if chooses_proposals(cfg) else None
+    return {key: value for key, value in settings.items() if key not in others} | ({"proposals": made} if made else {})
+
+
+def chooses_proposals(cfg: DictConfig) -> bool:
+    """Whether a run is scored by what it chooses among proposals (``eval=rerank``)."""
+    return "rerank" in cfg.eval
 
 
 def _protocol(name: str) -> dict[str, Any]:

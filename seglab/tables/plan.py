@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seglab.data.pairs import DataMissing
 from seglab.tables.configs import Configs, first_stand_in
+from seglab.tables.folds import add_folds
 from seglab.tables.job import Job
 from seglab.tables.reference import Place, RunsOf
 from seglab.tables.scale import Scale, scale_for
@@ -75,6 +76,7 @@ class Plan:
                 continue
             for job in self.cell_jobs(table, row, column):
                 job.want(column)
+                add_folds(job, column.protocol, known=self.jobs)
                 found.setdefault(job.key, job)
         if row.run and not self.spec(table).columns:  # a figure: it needs the runs, not their scores
             for seed in self.scale(table).seeds:

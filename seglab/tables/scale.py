@@ -19,7 +19,7 @@ from seglab.tables.expression import matches
 from seglab.tables.spec import Column, Row, TableSpec
 from seglab.words import nearest
 
-OWN_KEYS = ("title", "data", "models", "overrides", "rows", "seeds")
+OWN_KEYS = ("title", "data", "models", "overrides", "rows", "trained_on", "columns", "seeds")
 """What a table may change of a scale."""
 
 
@@ -35,6 +35,8 @@ class Scale:
         overrides: further overrides of ``seglab.train``.
         rows: those of single rows, {name, or several with ``*``: overrides}; they come last.
         seeds: one run of every row for each.
+        trained_on: those of rows that are trained on one data set, {its name at this scale: overrides}.
+        kept: headings of the paper's columns that are kept, several with ``*``; None = all.
     """
 
     name: str
@@ -44,11 +46,13 @@ class Scale:
     overrides: tuple[str, ...]
     seeds: tuple[int, ...]
     rows: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    trained_on: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    kept: Sequence[str] | None = None
 
-    def changes(self, row: Row) -> tuple[str, ...]:
-        """The overrides that are laid over those of a row."""
+    def changes(self, row: Row, data: str = "") -> tuple[str, ...]:
+        """The overrides that are laid over those of a row that is trained on a data set."""
         own = [o for pattern, overrides in self.rows.items() if matches(row.name, pattern) for o in overrides]
-        return (*self.overrides, *own)
+        return (*self.overrides, *self.trained_on.get(data, ()), *own)
 
     def stand_ins(self, name: str) -> tuple[str, ...]:
         """The data sets that stand for one of the paper's; empty where there is none.
@@ -66,17 +70,21 @@ class Scale:
 
         A mean over columns stays where it is, unless the scale leaves out all of them.
         """
-        own = [c for c in spec.columns if not c.mean_of]
+        own = [c for c in spec.columns if not c.mean_of and self.keeps(c)]
         # Headings of a table with one metric on several data sets name these only.
         sets_only = len({c.metric for c in own}) == 1 < len({c.set for c in own})
         found: list[Column] = []
-        for c in spec.columns:
+        for c in filter(self.keeps, spec.columns):
             names = [o.set for o in own if "*" in c.mean_of or o.paper_name in c.mean_of]
             if c.mean_of:
                 found += [c] if any(map(self.stand_ins, names)) else []
             else:
                 found += [_stand_in(c, name, sets_only=sets_only) for name in self.stand_ins(c.set)]
         return tuple(found)
+
+    def keeps(self, column: Column) -> bool:
+        """Whether the table has a column at this scale."""
+        return self.kept is None or any(matches(column.paper_name, pattern) for pattern in self.kept)
 
 
 def scale_for(cfg: DictConfig, spec: TableSpec) -> Scale:
@@ -115,6 +123,11 @@ def scale_for(cfg: DictConfig, spec: TableSpec) -> Scale:
         if not any(matches(row.name, pattern) for row in spec.rows):
             known = nearest(pattern, [row.name for row in spec.rows])
             raise ValueError(f"table {spec.id}: scales.{settings['own']}.rows: no row '{pattern}'{known}")
+    kept = settings.get("columns")
+    for pattern in kept or []:
+        if not any(matches(column.paper_name, pattern) for column in spec.columns):
+            known = nearest(pattern, [column.paper_name for column in spec.columns])
+            raise ValueError(f"table {spec.id}: scales.{settings['own']}.columns: no column '{pattern}'{known}")
     return Scale(
         name=name,
         title=title,
@@ -122,6 +135,8 @@ def scale_for(cfg: DictConfig, spec: TableSpec) -> Scale:
         models=settings["models"],
         overrides=(*settings["overrides"], *_typed_runtime(cfg)),
         rows=rows,
+        trained_on=_lists(settings.get("trained_on")) or {},
+        kept=kept,
         seeds=seeds_of(settings["seeds"] if cfg.seeds is None else OmegaConf.to_container(cfg)["seeds"]),
     )
 

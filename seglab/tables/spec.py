@@ -62,6 +62,8 @@ class Row:
         labels_from: whose runs, one for each class, make the label maps that ``data=pseudo_labels`` trains on.
         trained_on: as that of the table, for this row; ``web/*``: the column's category of that data set.
         metric: measured in place of the columns' own metric.
+        metric_words: words of the columns' metrics that this row replaces; ``{svm: oracle}``: ``iou_oracle_cow`` of
+            ``iou_svm_cow``.
         cells: for a row assembled from others: per column of the paper's table, named as in ``starts_from``.
         difference: for a row that is one row minus another: their names.
         unavailable: why a row of kind ``ours`` cannot be trained yet.
@@ -78,6 +80,7 @@ class Row:
     labels_from: str | None = None
     trained_on: str | None = None
     metric: str | None = None
+    metric_words: Mapping[str, str] | None = None
     cells: tuple[str, ...] = ()
     difference: tuple[str, ...] = ()
     unavailable: str | None = None
@@ -119,7 +122,7 @@ class TableSpec:
         trained_on: ``row``: a row's overrides name its training data; ``column``: each column's data set is also what
             its row was trained on.
         scales: per scale, changes of the scale's own settings for this table (``title``, ``data``, ``models``,
-            ``overrides``, ``seeds``).
+            ``overrides``, ``rows``, ``trained_on``, ``columns``, ``seeds``).
         figures: nodes with a ``_target_`` in ``seglab.report.figures``, drawn from the rows.
     """
 
