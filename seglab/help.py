@@ -29,7 +29,8 @@ def help_page(command: str) -> str:
     groups = _defaults(main)
     if "data" in dict(groups):  # the evaluation is chosen by the data set, so no command names it among its defaults
         groups.append(("eval", "saliency"))
-    if (root / command).is_dir() and command not in dict(groups):  # what the command is asked for by its own name, e.g. table=cas_t3
+    # What the command is asked for by its own name, e.g. table=cas_t3.
+    if (root / command).is_dir() and command not in dict(groups):
         groups.insert(0, (command, ""))
     for group, default in groups:
         parts += ["", *_group(root / group, group, default)]

@@ -4,9 +4,9 @@
 functions can be minimized via graph cuts?", TPAMI 2004). First, whatever follows from a superpixel and its neighbours
 alone is decided: where ``c_s >= sum_t n_st``, x_s = 0 is right whatever the neighbours do, where ``c_s <= -sum_t
 n_st``, x_s = 1. A decided superpixel changes the c of its neighbours, so this goes on until it ends; often nothing is
-left. What is left is cut by scipy's maximum flow (Dinitz, 1970): the source gives -c where c < 0, the sink takes c where c > 0, an
-edge carries n in each direction; x_s = 1 where the source still reaches. (An expansion has fewer superpixels that would
-rather take than keep, and the search starts from them.)
+left. What is left is cut by scipy's maximum flow (Dinitz, 1970): the source gives -c where c < 0, the sink takes c
+where c > 0, an edge carries n in each direction; x_s = 1 where the source still reaches. (In an expansion fewer
+superpixels would rather take than keep; the search from them is the shorter one.)
 
 Capacities of scipy are int32, so costs are multiplied by a power of two and rounded. Let F be the lesser of what the
 source gives and the sink takes, in all: no flow is greater. The power is that with ``2^28 <= 2^k F < 2^29``, so the
@@ -67,7 +67,7 @@ class Cut:
 
 
 def _least_cut(start_R1: np.ndarray, head_R: np.ndarray, room_R: np.ndarray) -> np.ndarray:
-    """x of the superpixels left, by maximum flow from the last row but one to the last row."""
+    """The x of the superpixels left, by maximum flow from the last row but one to the last row."""
     rows = len(start_R1) - 1
     network = csr_array((room_R, head_R, start_R1), shape=(rows, rows))
     network.has_sorted_indices = True
@@ -128,7 +128,7 @@ def _network(cost_S, weight_E, left_L, start_S1, other_A, edge_A):
     start_R1 = np.zeros(left + 3, np.int32)
     most = len(other_A) + 2 * left
     head_R, room_R = np.empty(most, np.int32), np.empty(most, np.int32)
-    count, from_source, to_sink = 0, 0, 0
+    count = 0
     for i in range(left):
         s = left_L[i]
         for a in range(start_S1[s], start_S1[s + 1]):
