@@ -8,7 +8,8 @@ E_p of a best labelling, E_u its unary and E_p its pairwise part.
 
 Ours: classes that the best labelling need not have are left out before (:mod:`seglab.proposals.elimination`), and where
 no expansion helps, small blocks are set to their optimum (:mod:`seglab.proposals.blocks`), which may open the way
-for further expansions. Two classes are solved by one cut, which is exact.
+for further expansions. Two classes are solved by one cut, which is exact but for the
+rounding of capacities to int32 (:mod:`seglab.proposals.cut`).
 
 Legend: S superpixels, K classes, E edges.
 Example: ``alpha_expansion(Energy(np.eye(3), np.array([[0, 1], [1, 2]]), np.array([0.5, 2.0])))``
@@ -26,7 +27,8 @@ from seglab.proposals.energy import Energy
 
 
 def alpha_expansion(energy: Energy, *, start_S: np.ndarray | None = None, sweeps: int = 10) -> np.ndarray:
-    """A labelling of low energy; of least energy for two classes, and where the whole graph is one block.
+    """A labelling of low energy; of least energy (but for rounding) for two classes, and where
+    the whole graph is one block.
 
     Args:
         energy: the energy.

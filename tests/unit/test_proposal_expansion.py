@@ -151,9 +151,37 @@ def test_costs_of_one_sign_that_no_superpixel_decides_alone(sign):
 
 
 def test_weights_beyond_int32_join_superpixels():
-    edges, weight = np.array([[0, 1], [1, 2], [0, 2]]), np.full(3, 1e15)
-    assert Cut(edges, 3).solve(np.array([-3.0, 1.0, 1.5]), weight).tolist() == [1, 1, 1]
-    assert Cut(edges, 3).solve(np.array([-2.0, 1.0, 1.5]), weight).tolist() == [0, 0, 0]
+    rng = np.random.default_rng(14)
+    for _ in range(200):
+        energy = grid_energy(rng, side=4, classes=2, strength=1.0)
+        cost, weight = energy.unary_SK[:, 0], np.where(rng.random(24) < 0.8, 1e15, 2.0)
+        x = Cut(energy.edges_E2, 16).solve(cost, weight)
+        one, other = energy.edges_E2[weight > 2].T
+        assert np.array_equal(x[one], x[other])
+        joined = np.full(24, 1e15)
+        assert Cut(energy.edges_E2, 16).solve(cost, joined).tolist() == [cost.sum() < 0] * 16
+
+
+def test_a_flow_turns_back_on_an_edge_beyond_int32():
+    # 1 fills 0 first; what 2 gives has to go on against that, through 0 and 1 to 3
+    edges, weight = np.array([[0, 1], [0, 2], [1, 3]]), np.full(3, 1e15)
+    assert Cut(edges, 4).solve(np.array([1.0, -1.0, -1.0, 1.2]), weight).tolist() == [0, 0, 0, 0]
+
+
+def test_small_costs_count_beside_great_ones():
+    edges, weight = np.array([[0, 1], [2, 3]]), np.array([1.5e-9, 1e10])
+    assert Cut(edges, 4).solve(np.array([-1e-9, 2e-10, 1e9, 1e9]), weight).tolist() == [1, 1, 0, 0]
+    assert Cut(edges, 4).solve(np.array([1e-9, -2e-10, -1e9, -1e9]), weight).tolist() == [0, 0, 1, 1]
+
+
+def test_large_graphs_are_cut_to_the_unit():
+    rng = np.random.default_rng(15)
+    for _ in range(30):
+        energy = grid_energy(rng, side=15, classes=2, strength=1.0)
+        cost, weight = rng.integers(-(10**5), 10**5 + 1, 225), rng.integers(0, 10**5, len(energy.edges_E2))
+        x = Cut(energy.edges_E2, 225).solve(cost.astype(float), weight.astype(float))
+        differ = x[energy.edges_E2[:, 0]] != x[energy.edges_E2[:, 1]]
+        assert cost[x == 1].sum() + weight[differ].sum() == flow_by_scipy(cost, weight, energy.edges_E2)
 
 
 def test_given_superpixels_keep_their_value():
