@@ -27,8 +27,7 @@ from seglab.proposals.energy import Energy
 
 
 def alpha_expansion(energy: Energy, *, start_S: np.ndarray | None = None, sweeps: int = 10) -> np.ndarray:
-    """A labelling of low energy; of least energy (but for rounding) for two classes, and where
-    the whole graph is one block.
+    """A labelling of low energy; of least energy for two classes (but for rounding), and where the graph is one block.
 
     Args:
         energy: the energy.
