@@ -19,6 +19,9 @@ from seglab.run import Run
 from seglab.targets import check_targets
 from seglab.words import nearest
 
+RANKERS = "eval.rerank.rankers"
+"""A mapping of names of one's own."""
+
 
 def conf_dir() -> Path:
     """The folder of YAML files: inside the package of a wheel, beside the package in a checkout.
@@ -81,8 +84,9 @@ def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
 
     A run's id is text (``init.run=12e4567890`` would be a number, an infinite one), and a data set's name may have a
     category (``data=voc_coseg/cow`` is ``data=voc_coseg data.category=cow``). ``data.source.runs.cow=<id>`` adds to a
-    mapping that is not there yet, which Hydra wants to be told by ``++``. ``proposals=<folder>`` is
-    ``proposals.folder=<folder>``. In ``overrides=[data.size=32]`` the inner
+    mapping that is not there yet, which Hydra wants to be told by ``++``; so it is with a ranker of one's own
+    (``eval.rerank.rankers.mine=[network]``), and ``eval.rerank.rankers={...}`` are all of them, not some more.
+    ``proposals=<folder>`` is ``proposals.folder=<folder>``. In ``overrides=[data.size=32]`` the inner
     overrides are text.
 
     Args:
@@ -104,7 +108,9 @@ def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
         if name == "overrides" and re.fullmatch(r"\[[^\[\]{}()'\"]+\]", value):  # [a=b] without quotes is none to Hydra
             value = ",".join(f"'{one.strip()}'" for one in value[1:-1].split(","))
             argument = f"{key}=[{value}]"
-        if one_of_runs:
+        if key.lstrip("+") == RANKERS and value.startswith("{") and f"~{RANKERS}" not in found:
+            found.append(f"~{RANKERS}")
+        if one_of_runs or f"{key.lstrip('+')}.".startswith(f"{RANKERS}."):
             argument = f"++{argument.lstrip('+')}"
         found.append(argument)
     return found
@@ -197,6 +203,8 @@ def check_added_keys(cfg: DictConfig, choices: Mapping[str, str | None], overrid
         node = OmegaConf.select(cfg, parent) if parent else cfg
         if isinstance(node, DictConfig) and "_target_" in node:
             continue
+        if parent == RANKERS:
+            raise ValueError(f"unknown key '{key}' here: it belongs to eval=rerank")
         known = [str(k) for k in node if k != leaf] if isinstance(node, DictConfig) else []
         raise ValueError(f"unknown key '{key}'{nearest(leaf, known, parent)}; seglab reads no such key, even with '+'")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from seglab.config import conf_dir
+from seglab.config import RANKERS, conf_dir
 from seglab.phases import KEYS
 from seglab.words import nearest
 
@@ -54,6 +54,8 @@ def explain(error: Exception, command: str) -> str:
         elif full and key.startswith(f"{full[1]}.") and opened(full[1].rpartition(".")[0]):
             key = full[1]  # a name in an open mapping, and not what is below it
         return not_added(key) if full and full[1] == key and addable(key) else unknown_key(key, command)
+    if found := re.search(r"Could not delete from config\. '([\w./-]+)' does not exist", text):
+        return unknown_key(found.group(1), command)
     if found := re.search(r"Could not find '([\w./-]+)/([\w.-]+)'|In '[^']*': Could not find '([^']+)'", text):
         group, option = (found.group(1), found.group(2)) if found.group(1) else found.group(3).rsplit("/", 1)
         return unknown_option(group, option)
@@ -230,6 +232,8 @@ def known_key(key: str, choices: Mapping[str, str | None]) -> bool:
     chosen = choices.get(parent.split(".")[0])
     if parent == "data.source.runs":  # which categories there are, the source knows
         return True
+    if parent == RANKERS:  # names are anybody's
+        return bool(_keys_below(parent).get(str(chosen)))
     if addable(key):
         begin = opened(parent) or opened(parent.rpartition(".")[0])
         return bool(begin and _keys_below(begin).get(str(chosen)))

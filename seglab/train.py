@@ -110,6 +110,7 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     from seglab.data.scored import check_scored
     from seglab.environment import environment
     from seglab.evaluator import Evaluator, read_out
+    from seglab.fold_lists import check_start, keep_list
     from seglab.samples import save_samples
     from seglab.stages import check_stages, choice
     from seglab.targets import instantiate
@@ -123,6 +124,7 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     check_scored(cfg, reads_masks=getattr(loss, "reads_masks", True))
     check_stages(cfg, schedule=schedule, loss=loss)
     data = audited_data(cfg)
+    check_start(cfg, data.images)
     if not data.labelled and getattr(loss, "reads_masks", True):
         raise ValueError(
             f"data={cfg.data.name} has no masks, and loss={choice(cfg)} learns from masks: expected loss=regularized, "
@@ -151,6 +153,7 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
 
     if distributed.is_main():
         run.write_json("noise.json", data.noise)
+        keep_list(run, data.images)
         run.write_json("env.json", environment(device))
     trainer = Trainer(
         cfg,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from seglab import distributed
 from seglab.config import compose, conf_dir
 from seglab.data import cache
 from seglab.data.arrays import ArrayDataset
-from seglab.data.folds import without_fold
+from seglab.data.folds import list_note, without_fold
 from seglab.data.names import data_overrides
 from seglab.data.sample import IGNORE, ArraySource
 from seglab.data.split import hold_out
@@ -40,6 +40,7 @@ class TrainingData:
         noise: what was done to the masks, plain types.
         negatives: images without the object; None where there are none.
         labelled: whether any image has a mask.
+        images: the list of all training images and the fold left out, see :func:`seglab.data.folds.list_note`.
     """
 
     train: ArrayDataset
@@ -47,6 +48,7 @@ class TrainingData:
     noise: dict[str, Any]
     negatives: ArrayDataset | None = None
     labelled: bool = True
+    images: dict[str, Any] = field(default_factory=dict)
 
 
 def training_data(cfg: DictConfig) -> TrainingData:
@@ -59,9 +61,11 @@ def training_data(cfg: DictConfig) -> TrainingData:
         ValueError: data missing or broken, or a value outside its range; the message says what to do.
     """
     whole = load_part(cfg.data, cfg.runtime, "train")
-    if has_fold(cfg):
-        whole = whole.subset(without_fold(whole.ids, of=cfg.fold.of, number=cfg.fold.number))
-        log.info("fold %d of %d is left out", cfg.fold.number, cfg.fold.of)
+    of, number = (cfg.fold.of, cfg.fold.number) if has_fold(cfg) else (0, 0)
+    images = list_note(whole.ids, of=of, number=number)
+    if of:
+        whole = whole.subset(without_fold(whole.ids, of=of, number=number))
+        log.info("fold %d of %d is left out", number, of)
     tell_regions(cfg, whole)
     labelled = any((mask != IGNORE).any() for mask in whole.masks)
     if cfg.val and not labelled:
@@ -77,7 +81,7 @@ def training_data(cfg: DictConfig) -> TrainingData:
     if negatives is not None:
         log.info("%d negative images, from data=%s", len(negatives), cfg.negatives.data or cfg.data.name)
         negatives = negatives.augmented(augment)
-    return TrainingData(clean.with_noise(flipped).augmented(augment), val, report, negatives, labelled)
+    return TrainingData(clean.with_noise(flipped).augmented(augment), val, report, negatives, labelled, images)
 
 
 def negative_images(cfg: DictConfig) -> ArrayDataset | None:

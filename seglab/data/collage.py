@@ -137,6 +137,18 @@ class Collage:
         source = VocSemantic(str(images), masks=str(masks), classes=self.classes, name=self.name, **lists)
         return source.items(part)
 
+    def names(self, part: str) -> list[str]:
+        """The names of the pictures of a part, in the order of :meth:`items`, written or not; nothing is written.
+
+        Raises:
+            ValueError: no such part, or a folder, list or photograph is missing.
+        """
+        if part not in PARTS:
+            raise ValueError(f"part={part!r}: data={self.name} has the parts {' and '.join(PARTS)}")
+        for one in PARTS:  # of both, as before they are written
+            self._sources(one)
+        return self._ids(part)
+
     def write(self) -> Path:
         """The folder of the set, with all its files.
 
@@ -145,7 +157,7 @@ class Collage:
         """
         sources = {part: self._sources(part) for part in PARTS}
         folder = Path(self.outputs) / "collages" / self._key(sources)
-        ids = {part: [f"{part}_{number:04d}" for number in range(self.counts[part])] for part in PARTS}
+        ids = {part: self._ids(part) for part in PARTS}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             began = time.monotonic()
@@ -165,6 +177,9 @@ class Collage:
                 "command goes on"
             ) from error
         return folder
+
+    def _ids(self, part: str) -> list[str]:
+        return [f"{part}_{number:04d}" for number in range(self.counts[part])]
 
     def _sources(self, part: str) -> dict[str, Any]:
         """What pictures of a part may be made of: ``scenes`` and, by the name of the class, photos or cloths."""

@@ -1,4 +1,4 @@
-"""Names of data sets: a file of ``conf/data``, or ``<file>/<category>`` for one category of such a set.
+"""Names of data sets, a file of ``conf/data`` or ``<file>/<category>`` for one category of such a set, and of images.
 
 One runnable line: ``python -c "from seglab.data.names import data_overrides; print(data_overrides('voc_coseg/cow'))"``.
 """
@@ -6,6 +6,7 @@ One runnable line: ``python -c "from seglab.data.names import data_overrides; pr
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from seglab.words import quoted
 
@@ -58,3 +59,17 @@ def _text(category: str) -> str:
 def file_name(name: str) -> str:
     """The name as part of a file's name: ``voc_coseg-cow``."""
     return name.replace("/", "-")
+
+
+def names_of(source: Any, part: str) -> list[str]:
+    """The names of the images of a part; of a set that is composed when it is first read without composing it.
+
+    Args:
+        source: ``data.source``; one that writes files in ``items`` has ``names``.
+        part: ``"train"`` or ``"test"``.
+
+    Raises:
+        ValueError: no such part, or files are missing.
+    """
+    names = getattr(source, "names", None)
+    return list(names(part)) if callable(names) else [item.id for item in source.items(part)]

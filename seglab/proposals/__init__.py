@@ -10,10 +10,8 @@ def complete(arguments: list[str]) -> list[str]:
         arguments: e.g. ``["data=camvid_semantic", "proposals=maps/mine"]``.
 
     Raises:
-        ValueError: the data set is missing, or ``proposals`` is neither an option nor a folder.
+        ValueError: the data set is missing.
     """
-    from seglab.proposals.recipe import choose_folder
-
     if not any(argument.startswith("data=") or argument in ("--cfg", "-c") for argument in arguments):
         raise ValueError("data is missing: python -m seglab.proposals data=<data set of classes, e.g. voc_aug>")
-    return choose_folder(arguments)
+    return arguments

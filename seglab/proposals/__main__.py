@@ -11,7 +11,7 @@ import logging
 import sys
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from seglab.cli import run_command
 from seglab.proposals import complete
@@ -62,10 +62,11 @@ def check(cfg: DictConfig) -> None:
     from seglab.launch.engine import check_launch
 
     check_launch(cfg.launch)
-    parts = list(cfg.parts) if not isinstance(cfg.parts, str) else [cfg.parts]
-    if not parts or len(set(parts)) < len(parts) or not set(parts) <= {"train", "test"}:
-        raise ValueError(f"parts={cfg.parts}: expected [train, test], [train] or [test]")
-    cfg.parts = parts
+    parts = [cfg.parts] if isinstance(cfg.parts, str) else cfg.parts
+    listed = sorted(map(str, parts)) if isinstance(parts, list | ListConfig) else None
+    if listed not in (["test", "train"], ["test"], ["train"]):
+        raise ValueError(f"parts={'null' if parts is None else parts}: expected [train, test], [train] or [test]")
+    cfg.parts = list(parts)
     if isinstance(cfg.preview, bool) or not isinstance(cfg.preview, int) or cfg.preview < 0:
         raise ValueError(f"preview={cfg.preview}: expected a number of images, 0 = no picture")
 

@@ -21,12 +21,14 @@ from seglab.cli import Stopped
 from seglab.data.folds import fold_of
 from seglab.data.rng import key_of, permutation
 from seglab.proposals.choose import Judged, choose
+from seglab.proposals.content import content_of, keep_stamp, stamp_of
 from seglab.proposals.network import Judges
 from seglab.proposals.place import Place
 from seglab.proposals.recipe import Recipe
 from seglab.proposals.solve import look
 from seglab.proposals.unary import Classifier, Samples, fit, label_counts, sample
 from seglab.signals import StopRequest
+from seglab.words import some
 
 if TYPE_CHECKING:
     from seglab.data.sample import Item
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIELDS = ("features_ND", "labels_N", "weights_N")
+MADE_OF = "made_of"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +69,12 @@ def folds_of(recipe: Recipe, ids: Sequence[str], *, tell: bool = True) -> np.nda
         tell: say it where there are fewer images than folds.
     """
     of = min(recipe.folds, len(ids))
-    if tell and of < recipe.folds:
+    if tell and of == 1:
+        log.warning(
+            "proposals.folds=%d of a single training image: it is judged by a classifier that saw it, so its proposals "
+            "are better than those of any other image; expected: more training images", recipe.folds,
+        )  # fmt: skip
+    elif tell and of < recipe.folds:
         log.info("proposals.folds=%d of %d training images: %d folds are made", recipe.folds, len(ids), of)
     return fold_of(ids, of=of) if of >= 2 else None
 
@@ -92,23 +100,42 @@ def _seen(place: Place, item: Item, judges: Judges, fold: int | None) -> tuple[A
     return seen, label_counts(mask_HW, seen.graph.labels_HW, count=count, classes=len(place.classes))
 
 
-def save_sample(path: Path, samples: Samples) -> None:
-    """Write the samples of one image."""
+def samples_of(place: Place, item: Item, judges: Judges, *, fold: int | None) -> tuple[Samples, bool]:
+    """Superpixels of a training image to learn from, and whether their file had to be written.
+
+    Args:
+        place: recipe and folder.
+        item: the image.
+        judges: networks that have a say.
+        fold: of the image; None where there are no folds.
+
+    Raises:
+        ValueError: as :func:`sample_image`.
+    """
+    path = place.folder / "samples" / f"{item.id}.npz"
+    asked = b"" if fold is None or not place.judges else str(fold).encode()  # which of the networks was asked
+    made_of = np.frombuffer(hashlib.sha256(item.fingerprint() + asked).digest(), np.uint8)
+    if (there := _load_sample(path, made_of)) is not None:
+        return there, False
+    samples = sample_image(place, item, judges, fold=fold)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **{name: getattr(samples, name) for name in FIELDS})
+        np.savez_compressed(file, **{MADE_OF: made_of}, **{name: getattr(samples, name) for name in FIELDS})
+    return samples, True
 
 
-def _load_sample(path: Path) -> Samples | None:
-    """The samples of one image; None where the file is missing or damaged."""
+def _load_sample(path: Path, made_of: np.ndarray) -> Samples | None:
+    """The samples of one image; None where the file is missing, damaged, or was made of other files."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Samples(*(file[name] for name in FIELDS))
+            if np.array_equal(file[MADE_OF], made_of):
+                return Samples(*(file[name] for name in FIELDS))
+        log.warning("'%s' was made of another image or mask, or of another fold; it is made anew", path)
     except FileNotFoundError:
-        return None
+        pass
     except Exception as error:  # zip, zlib and NumPy have a dozen types for damage
         log.warning("'%s' cannot be read (%s); it is made anew", path, error)
-        return None
+    return None
 
 
 def fit_all(place: Place, items: Sequence[Item], judges: Judges) -> None:
@@ -124,6 +151,8 @@ def fit_all(place: Place, items: Sequence[Item], judges: Judges) -> None:
         seglab.cli.Stopped: a signal asked for it; the samples are kept.
     """
     began = time.monotonic()
+    stamp = stamp_of(items)
+    content = content_of(items)
     folds = folds_of(place.recipe, [item.id for item in items])
     with StopRequest() as stop:
 
@@ -134,12 +163,9 @@ def fit_all(place: Place, items: Sequence[Item], judges: Judges) -> None:
         parts = []
         for number, item in enumerate(items):
             check()
-            path = place.folder / "samples" / f"{item.id}.npz"
-            part = _load_sample(path)
-            if part is None:
-                part = sample_image(place, item, judges, fold=None if folds is None else int(folds[number]))
-                save_sample(path, part)
-            parts.append(part)
+            fold = None if folds is None else int(folds[number])
+            parts.append(samples_of(place, item, judges, fold=fold)[0])
+        _check_folds(place.recipe, items, parts, folds)
         whole = _fit(place, parts)
         _tell_classes(place, whole)
         others = []
@@ -151,7 +177,27 @@ def fit_all(place: Place, items: Sequence[Item], judges: Judges) -> None:
     path = place.folder / "fit.npz"
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **{f"{name}.{key}": value for name, one in states.items() for key, value in one.state().items()})
-    write_fit(place, items, chosen, len(others), path, seconds=time.monotonic() - began)
+    seconds = round(time.monotonic() - began, 1)
+    write_fit(place, chosen, path, images=len(items), folds=len(others), content=content, seconds=seconds)
+    keep_stamp(place.folder, content, stamp)
+
+
+def _check_folds(recipe: Recipe, items: Sequence[Item], parts: Sequence[Samples], folds: np.ndarray | None) -> None:
+    """See that something is left to learn from without any one fold.
+
+    Raises:
+        ValueError: all images with enough labelled pixels are in one fold.
+    """
+    labelled = [number for number, part in enumerate(parts) if len(part.labels_N)]
+    if folds is None or not labelled or len(set(folds[labelled].tolist())) > 1:
+        return
+    only = some([items[number].id for number in labelled])
+    raise ValueError(
+        f"proposals.folds={recipe.folds}: of {len(items)} training images only {only} with enough labelled pixels, in "
+        f"fold {folds[labelled[0]]}, so the classifier without that fold has nothing to learn from: expected "
+        "proposals.folds=0 (training images are judged by a classifier that saw them), another number of folds, or "
+        "more labelled images"
+    )
 
 
 def _fit(place: Place, parts: Sequence[Samples]) -> Classifier:
@@ -187,30 +233,28 @@ def _choose(place: Place, items: Sequence[Item], judges: Judges, folds: Any, fit
     return choose(judged, place.recipe)
 
 
-def write_fit(
-    place: Place, items: Sequence[Item], chosen: dict[str, Any], folds: int, path: Path, *, seconds: float
-) -> None:
-    """Write ``fit.json``, which says that the fit is whole."""
-    content = {
+def write_fit(place: Place, chosen: dict[str, Any], path: Path, *, images: int, folds: int, **more: Any) -> None:
+    """Write ``fit.json``, which says that the fit is whole.
+
+    Args:
+        place: recipe and folder.
+        chosen: smoothness and diversity.
+        path: ``fit.npz``.
+        images: training images.
+        folds: classifiers of folds.
+        **more: what else is told.
+    """
+    told = {
         "data": str(place.cfg.data.name),
         "classes": list(place.classes),
         "networks": [Path(judge).name for judge in place.judges],
-        "images": len(items),
+        "images": images,
         "folds": folds,
         **{("tuning_images" if key == "images" else key): value for key, value in chosen.items()},
-        "content": content_of(items),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "seconds": round(seconds, 1),
+        **more,
     }
-    write_atomic(place.folder / "fit.json", json.dumps(content, indent=2) + "\n")
-
-
-def content_of(items: Sequence[Item]) -> str:
-    """SHA-256 (hex) over names, pixels and masks of images; it changes with any of their files."""
-    found = hashlib.sha256()
-    for item in items:
-        found.update(item.id.encode("utf-8", "surrogateescape") + b"\0" + item.fingerprint())
-    return found.hexdigest()
+    write_atomic(place.folder / "fit.json", json.dumps(told, indent=2) + "\n")
 
 
 def read_note(folder: Path | str) -> dict[str, Any] | None:
@@ -220,11 +264,11 @@ def read_note(folder: Path | str) -> dict[str, Any] | None:
         note = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
         if note["sha256"] == hashlib.sha256((folder / "fit.npz").read_bytes()).hexdigest():
             return note
-        log.warning("'%s': fit.npz is not the file that fit.json is of; it is made anew", folder)
+        log.warning("'%s': fit.npz is not the file that fit.json is of; it is made anew when it is needed", folder)
     except FileNotFoundError:
         pass
     except (ValueError, KeyError, TypeError) as error:
-        log.warning("'%s/fit.json' cannot be read (%s); it is made anew", folder, error)
+        log.warning("'%s/fit.json' cannot be read (%s); it is made anew when it is needed", folder, error)
     return None
 
 

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from seglab.cli import Stopped
+from seglab.data.photos import image_of
 from seglab.lock import hold
-from seglab.proposals.fitting import Fit, fit_all, folds_of, load_fit, sample_image, save_sample
+from seglab.proposals.fitting import Fit, fit_all, folds_of, load_fit, samples_of
 from seglab.proposals.network import Judges
-from seglab.proposals.place import Place
+from seglab.proposals.place import Place, classes_of
+from seglab.proposals.recipe import Recipe
 from seglab.proposals.solve import look, solve
 from seglab.proposals.store import Store
 from seglab.proposals.store import superpixels_of as superpixels_of
@@ -50,17 +52,18 @@ def proposals_of(
         parts: of ``"train"`` and ``"test"``, those whose images are needed.
         launch: config of one YAML file in ``conf/launch``; None = in this process.
         test_set: name of another data set, whose test part is meant; the classifiers are those of ``cfg.data``.
-        thorough: read every file that is there, so that a damaged one is found and made anew.
+        thorough: read every file that is there, so that one that is damaged, or of an image that has changed, is found
+            and made anew; of somebody's folder it is told.
 
     Raises:
-        ValueError: data are missing, somebody's folder lacks an image, or a share could not be made.
+        ValueError: data are missing or have changed, somebody's folder lacks an image, or a share could not be made.
         seglab.cli.Stopped: a signal asked for it; what was made is kept.
     """
     from seglab.launch.engine import run_all
     from seglab.proposals.works import works_at
 
     if cfg.proposals.folder is not None:
-        return _given(cfg, parts, test_set)
+        return _given(cfg, parts, test_set, thorough=thorough)
     place = Place.of(cfg)
     launch = OmegaConf.create({"name": "inline"}) if launch is None else launch
     works = works_at(place, slots=slots_of(launch), wanted=[(part, test_set) for part in parts], thorough=thorough)
@@ -74,8 +77,32 @@ def proposals_of(
     return place.store(test_set)
 
 
-def _given(cfg: DictConfig, parts: Sequence[str], test_set: str | None) -> Store:
-    """Somebody's folder, looked through for images without proposals."""
+def check_proposals(cfg: DictConfig, *, training: bool = False) -> None:
+    """Check proposals before a network is trained that is to choose among them at the end; nothing is made.
+
+    Args:
+        cfg: config with ``data``, ``runtime``, ``proposals`` and ``eval.sets``.
+        training: whether those of the training part are needed, too: with rankers that learn.
+
+    Raises:
+        ValueError: a setting is outside its range, the data have no classes, the network cannot be used, or somebody's
+            folder lacks images.
+    """
+    sets = list(OmegaConf.select(cfg, "eval.sets") or [])
+    Recipe.of(OmegaConf.to_container(cfg.proposals, resolve=True))
+    if not sets:  # nothing will be chosen
+        return
+    if cfg.proposals.folder is None:
+        Place.of(cfg)
+        return
+    if training:
+        _given(cfg, ["train"], None)
+    for name in sets:
+        _given(cfg, ["test"], None if name in ("self", cfg.data.name) else name)
+
+
+def _given(cfg: DictConfig, parts: Sequence[str], test_set: str | None, *, thorough: bool = False) -> Store:
+    """Somebody's folder, looked through for images without proposals; ``thorough`` reads those of every image."""
     folder = Path(str(cfg.proposals.folder)).expanduser()
     if not folder.is_dir():
         raise ValueError(f"proposals.folder={folder}: no such folder")
@@ -90,7 +117,31 @@ def _given(cfg: DictConfig, parts: Sequence[str], test_set: str | None) -> Store
                 f"proposals.folder={folder}: no proposals of {some(absent)} of {len(items)} in the {part} part: "
                 f"expected {part}/<image>.npz, or label maps {part}/<image>/*.png or <image>/*.png in order of rank"
             )
+        if thorough:
+            _read_all(store, items, part, classes=len(classes_of(data)))
     return store
+
+
+def _read_all(store: Store, items: Sequence[Item], part: str, *, classes: int) -> None:
+    """Read the proposals of every image of a part.
+
+    Raises:
+        ValueError: some do not fit to their images; the first five are told.
+    """
+    faults = []
+    for item in items:
+        image_HW3 = image_of(item)
+        try:
+            store.read(item.id, part=part, size=image_HW3.shape[:2], classes=classes, image=image_HW3)
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise ValueError(
+            f"proposals.folder={store.folder}: {len(faults)} of {len(items)} images of the {part} part: "
+            f"{'; '.join(faults[:5])}{more}"
+        )
+    log.info("%s: proposals of all %d images of the %s part can be read", store.folder, len(items), part)
 
 
 def slots_of(launch: DictConfig) -> int:
@@ -154,11 +205,7 @@ def _samples(place: Place, number: int, of: int) -> None:
 
     def make(row: int, item: Item) -> bool:
         at = number + row * of
-        path = place.folder / "samples" / f"{item.id}.npz"
-        if path.is_file():
-            return False
-        save_sample(path, sample_image(place, item, judges, fold=None if folds is None else int(folds[at])))
-        return True
+        return samples_of(place, item, judges, fold=None if folds is None else int(folds[at]))[1]
 
     _each(items[number::of], "superpixels to learn from", make)
 

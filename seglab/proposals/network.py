@@ -2,16 +2,18 @@
 
 A network that saw the training images is surer of them than of others, and a classifier that learns from what it says
 there trusts it too much. Where the run's fold networks are there (``python -m seglab.folds run=<run>
-folds=<proposals.folds>``), each training image is judged by the one that did not see it.
+folds=<proposals.folds>``) and were trained on the very list of images the proposals are learned from, each training
+image is judged by the one that did not see it.
 
 Legend: H W pixels, K classes, S side of the network's input. One runnable line: ``python -c "from
-seglab.proposals.network import judges_of; print(judges_of('none', folds=10, classes=['a', 'b'], outputs='outputs'))"``.
+seglab.proposals.network import judges_of; print(judges_of('none', folds=10, classes=['a', 'b'], outputs='outputs',
+ids=list))"``.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -24,14 +26,17 @@ from seglab.words import some
 log = logging.getLogger(__name__)
 
 
-def judges_of(wanted: str, *, folds: int, classes: Sequence[str], outputs: str) -> list[str]:
-    """Folders of the network of all training images and of its fold networks, where all of these are finished.
+def judges_of(
+    wanted: str, *, folds: int, classes: Sequence[str], outputs: str, ids: Callable[[], Sequence[str]]
+) -> list[str]:
+    """Folders of the network of all training images and of its fold networks, where all of these are finished and fit.
 
     Args:
         wanted: a run's folder, name or id.
         folds: how many fold networks there should be.
         classes: names of the classes of the data.
         outputs: ``runtime.outputs``.
+        ids: gives the names of the training images that are to be judged; called where there are fold networks.
 
     Returns:
         The run's folder, then those of its fold networks, or of none.
@@ -39,6 +44,7 @@ def judges_of(wanted: str, *, folds: int, classes: Sequence[str], outputs: str) 
     Raises:
         ValueError: no such run, not finished, or of other classes.
     """
+    from seglab.fold_lists import unfit
     from seglab.folds import fold_run
 
     try:
@@ -53,14 +59,21 @@ def judges_of(wanted: str, *, folds: int, classes: Sequence[str], outputs: str) 
             f"proposals.network={wanted}: it knows {len(its)} classes ({some(its)}): expected a run on the "
             f"{len(classes)} classes of the data"
         )
-    parts = [fold_run(run, number, of=folds, outputs=outputs) for number in range(folds)] if folds else []
+    beside = run.path.resolve().parents[1]
+    parts = [fold_run(run, number, of=folds, outputs=beside) for number in range(folds)] if folds else []
     absent = [part for part in parts if not part.done]
-    if parts and not absent:
+    remedy = f"python -m seglab.folds run={run.path.name} folds={folds} first"
+    if not parts:
+        why, remedy = "proposals.folds=0 asks for no fold networks", "proposals.folds=10"
+    elif absent:
+        why = f"{len(absent)} of its {folds} fold networks are missing"
+    elif why := unfit(parts, ids()):
+        remedy = f"a run on these training images, and {remedy}"
+    else:
         return [str(run.path), *(str(part.path) for part in parts)]
     log.warning(
-        "proposals.network=%s: %d of its %d fold networks are missing, so it judges images that it was trained on, "
-        "and their unary terms are too sure; expected: python -m seglab.folds run=%s folds=%d first",
-        wanted, len(absent), folds, run.path.name, folds,
+        "proposals.network=%s: %s, so it judges images that it may have been trained on, and their unary terms are too "
+        "sure; expected: %s", wanted, why, remedy,
     )  # fmt: skip
     return [str(run.path)]
 

@@ -1,10 +1,10 @@
 """Which folder the proposals of a config lie in, what is in it, and which images they are of.
 
-``<outputs>/proposals/<data>-<ten signs>/`` holds ``recipe.yaml``, ``samples/<id>.npz`` (superpixels of training images
-to learn from), ``fit.npz`` and ``fit.json`` (classifiers; chosen smoothness and diversity with their numbers),
+``<outputs>/proposals/<data>-<ten signs>/`` holds ``samples/<id>.npz`` (superpixels of training images to learn from),
+``fit.npz`` and ``fit.json`` (classifiers; chosen smoothness and diversity with their numbers),
 ``train/<id>.npz`` and ``test/<id>.npz``, ``sets/<other data set>/test/<id>.npz``, ``work/`` (locks). The ten signs are
-a hash of recipe, data source and classes; whoever changes the files of the data is told, see
-:mod:`seglab.proposals.works`.
+a hash of recipe, values that are tried, data source and classes; whoever changes the files of the data is told, see
+:mod:`seglab.proposals.works`; ``stamp.json`` makes that quick.
 
 One runnable line: ``python -c "from seglab.config import compose; from seglab.proposals.place import Place;
 print(Place.of(compose('proposals', ['data=camvid_semantic'])).folder)"``.
@@ -16,14 +16,15 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seglab.data.names import file_name
+from seglab.data.names import file_name, names_of
 from seglab.identity import resolved
-from seglab.proposals.recipe import Recipe
+from seglab.proposals.recipe import Recipe, offered
 from seglab.proposals.store import Store
 from seglab.targets import instantiate
 
@@ -68,10 +69,11 @@ class Place:
         recipe = Recipe.of(OmegaConf.to_container(cfg.proposals, resolve=True))
         classes = classes_of(cfg.data)
         if judges is None:
-            judges = judges_for(recipe, classes, str(cfg.runtime.outputs))
+            judges = judges_for(recipe, classes, cfg)
         content = {
             "version": VERSION,
             "recipe": recipe.content() | {"network": [Path(judge).name for judge in judges]},
+            "offered": offered(recipe),
             "source": source_of(cfg),
             "classes": list(classes),
         }
@@ -100,6 +102,14 @@ class Place:
             )
         return instantiate(other.source).items(part)
 
+    def names(self, part: str) -> list[str]:
+        """The names of the images of a part; nothing is written, as :meth:`items` of a composed set may do.
+
+        Raises:
+            ValueError: files are missing.
+        """
+        return names_of(instantiate(self.cfg.data.source), part)
+
     def _set_name(self, test_set: str) -> str:
         from seglab.data.build import data_of
 
@@ -108,13 +118,16 @@ class Place:
         return f"{file_name(test_set)}-{short_hash(source_of(other))}"
 
 
-def judges_for(recipe: Recipe, classes: Sequence[str], outputs: str) -> list[str]:
+def judges_for(recipe: Recipe, classes: Sequence[str], cfg: DictConfig) -> list[str]:
     """Folders of the networks that ``proposals.network`` names; none where it is null."""
     if recipe.network is None:
         return []
+    from seglab.fold_lists import training_ids
     from seglab.proposals.network import judges_of
 
-    return judges_of(recipe.network, folds=recipe.folds, classes=classes, outputs=outputs)
+    outputs = str(cfg.runtime.outputs)
+    ids = partial(training_ids, cfg.data)
+    return judges_of(recipe.network, folds=recipe.folds, classes=classes, outputs=outputs, ids=ids)
 
 
 def classes_of(data: DictConfig) -> tuple[str, ...]:

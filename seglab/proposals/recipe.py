@@ -96,8 +96,16 @@ class Recipe:
         return {key: value for key, value in asdict(self).items() if key != "folder"}
 
 
+def offered(recipe: Recipe) -> dict[str, list[float]]:
+    """The values that are tried for the settings that a recipe leaves open."""
+    tried = {"smoothness": SMOOTHNESS, "diversity": DIVERSITY}
+    return {key: list(values) for key, values in tried.items() if getattr(recipe, key) is None}
+
+
 def choose_folder(arguments: Sequence[str]) -> list[str]:
     """``proposals=<folder>`` as ``proposals.folder=<folder>``; names of ``conf/proposals`` are left as they are.
+
+    The folder becomes an absolute path, which means the same from wherever the config is read again.
 
     Args:
         arguments: command line, e.g. ``["run=3974abf1ab", "proposals=maps/mine"]``.
@@ -108,21 +116,22 @@ def choose_folder(arguments: Sequence[str]) -> list[str]:
     from seglab.config import conf_dir
     from seglab.words import quoted
 
-    offered = sorted(path.stem for path in (conf_dir() / "proposals").glob("*.yaml"))
+    options = sorted(path.stem for path in (conf_dir() / "proposals").glob("*.yaml"))
     found = []
     for argument in arguments:
         key, _, value = argument.partition("=")
         names = value.split(",")
-        if key != "proposals" or not value or all(name in offered for name in names):
+        typed = key == "proposals" and value and not all(name in options for name in names)
+        if (typed or (key == "proposals.folder" and value)) and Path(value).expanduser().is_dir():
+            found.append(quoted(f"proposals.folder={Path(value).expanduser().resolve()}"))
+        elif not typed:
             found.append(argument)
-        elif Path(value).expanduser().is_dir():
-            found.append(quoted(f"proposals.folder={Path(value).expanduser()}"))
         elif "/" in value or value.startswith((".", "~")):
-            raise ValueError(f"proposals={value}: no such folder; expected one, or one of {', '.join(offered)}")
+            raise ValueError(f"proposals={value}: no such folder; expected one, or one of {', '.join(options)}")
         else:
-            guess = nearest(value, offered)
+            guess = nearest(value, options)
             raise ValueError(
                 f"proposals={value}: no such option{guess if 'did you mean' in guess else ''} "
-                f"(expected one of {', '.join(offered)}, or a folder of proposals)"
+                f"(expected one of {', '.join(options)}, or a folder of proposals)"
             )
     return found

@@ -249,7 +249,7 @@ def _check_image(path: Path, content: dict[str, np.ndarray], image: np.ndarray) 
     if content["image"].tobytes() != fingerprint(image):
         raise ValueError(
             f"proposals '{path}' were made of another image with this name and size: expected the image they were "
-            "made of; delete the file and make it again: python -m seglab.proposals"
+            "made of; python -m seglab.proposals makes it anew where the proposals are its own"
         )
 
 

@@ -13,13 +13,19 @@ import logging
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
+from seglab.data.photos import image_of
 from seglab.launch.work import Work
-from seglab.proposals.fitting import content_of, read_note
+from seglab.proposals.content import is_unchanged
+from seglab.proposals.fitting import read_note
 from seglab.proposals.place import Place
 from seglab.proposals.store import Store
+
+if TYPE_CHECKING:
+    from seglab.data.sample import Item
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +52,9 @@ def works_for(cfg: DictConfig, *, slots: int, parts: Sequence[str] = ("train", "
     own = str(cfg.data.name)
     sets = OmegaConf.select(cfg, "eval.sets") or []
     others = dict.fromkeys(name for name in sets if name not in ("self", own) and "test" in parts)
-    wanted = [*((part, None) for part in parts), *(("test", name) for name in others)]
+    scored = not sets or any(name in ("self", own) for name in sets)
+    needed = [part for part in parts if part != "test" or scored]
+    wanted = [*((part, None) for part in needed), *(("test", name) for name in others)]
     return works_at(Place.of(cfg), slots=slots, wanted=wanted)
 
 
@@ -59,19 +67,20 @@ def works_at(
         place: recipe and folder.
         slots: shares that each stage is cut into, at most.
         wanted: parts, each with the name of another data set or None.
-        thorough: read every file that is there, so that a damaged one is found.
+        thorough: read every file that is there, so that one is found that is damaged, or of an image that has changed.
 
     Raises:
         ValueError: see :func:`works_for`.
     """
     missing = {
-        (part, name): any(not _is_there(place.store(name), item.id, part, thorough) for item in place.items(part, name))
+        (part, name): any(not _is_there(place.store(name), item, part, thorough) for item in place.items(part, name))
         for part, name in wanted
     }
+    fitted = _check_content(place, needed=any(missing.values()))
     if not any(missing.values()):
         return []
-    before, works = _learning(place, slots), []
-    works += before
+    before = [] if fitted else _learning(place, slots)
+    works = list(before)
     fit = tuple(work.key for work in before if "-fit" in work.key)
     for (part, name), some in missing.items():
         if some:
@@ -80,22 +89,36 @@ def works_at(
     return works
 
 
-def _learning(place: Place, slots: int) -> list[Work]:
-    """Samples and fit; nothing where the fit is there.
+def _check_content(place: Place, *, needed: bool) -> bool:
+    """Whether the fit is there; it, and all that was made with it, is of the training images as they are now.
+
+    Args:
+        place: recipe and folder.
+        needed: whether proposals have to be made with it.
 
     Raises:
-        ValueError: the fit is of other images or masks.
+        ValueError: the fit is of other images or masks, or something has to be made and they cannot be found.
     """
-    items, note = place.items("train"), read_note(place.folder)
-    if note is not None:
-        if note.get("content") != content_of(items):
-            raise ValueError(
-                f"proposals in {place.folder}: images or masks of the training part of data={place.cfg.data.name} have "
-                "changed since they were made: delete this folder, or give proposals.seed another number to make them "
-                "beside it"
-            )
-        return []
-    shares = _shares(len(items), slots)
+    note = read_note(place.folder)
+    try:
+        items = place.items("train")
+    except ValueError as error:
+        if needed:
+            raise
+        log.warning("proposals in %s: whether they are of these training images is not known: %s", place.folder, error)
+        return note is not None
+    if not is_unchanged(place.folder, items, None if note is None else str(note.get("content"))):
+        raise ValueError(
+            f"proposals in {place.folder}: images or masks of the training part of data={place.cfg.data.name} have "
+            "changed since they were made: delete this folder, or give proposals.seed another number to make them "
+            "beside it"
+        )
+    return note is not None
+
+
+def _learning(place: Place, slots: int) -> list[Work]:
+    """Samples and fit."""
+    shares = _shares(len(place.items("train")), slots)
     samples = [_work(place, "samples", i, shares, part="train") for i in range(shares)]
     return [*samples, _work(place, "fit", 0, 1, part="train", after=tuple(work.key for work in samples))]
 
@@ -125,13 +148,13 @@ def _work(
     return Work(f"proposals-{place.folder.name}-{share}", str(folder), (text,), after, "proposals")
 
 
-def _is_there(store: Store, id: str, part: str, thorough: bool) -> bool:
-    path: Path = store.path(id, part)
+def _is_there(store: Store, item: Item, part: str, thorough: bool) -> bool:
+    path: Path = store.path(item.id, part)
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
     if thorough:
         try:
-            store.superpixels(id, part)
+            store.check_image(item.id, part, image_of(item))
         except ValueError:
             return False  # whoever makes it anew says so
     return True

@@ -24,11 +24,11 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from seglab import distributed
+from seglab import checkpoint, distributed
 from seglab.atomic import replacing
-from seglab.coarse import cell_index
 from seglab.data.folds import fold_of
 from seglab.data.names import file_name
+from seglab.fold_lists import check_folds
 from seglab.folds import fold_run
 from seglab.run import SHORT, Run
 
@@ -38,12 +38,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raised when what is kept changes its meaning."""
+
+OF_FEATURES = ("trunk.", "normalise.")
+"""Weights that ``model.features`` depends on."""
 
 
 def on_grid(probs_BKhw: Tensor, grid: int) -> Tensor:
-    """Probabilities averaged onto the cells of a grid, each output cell lying where its centre is.
+    """Probabilities averaged onto the cells of a grid by the areas that cells of the output share with them.
+
+    So a cell says what lies in it, however the sides fit: with output cells counted where their centres are, 14 of them
+    would be up to 0.4 cells off on 13.
 
     Args:
         probs_BKhw: distributions over the classes.
@@ -52,17 +58,20 @@ def on_grid(probs_BKhw: Tensor, grid: int) -> Tensor:
     Returns:
         float32 [B, K, min(h, grid), min(w, grid)].
     """
-    for axis in (2, 3):
+    for axis, rule in ((2, "bkhw,gh->bkgw"), (3, "bkhw,gw->bkhg")):
         length = probs_BKhw.shape[axis]
         if length > grid:
-            cells = torch.from_numpy(cell_index(length, grid)).to(probs_BKhw.device)
-            counts = torch.bincount(cells, minlength=grid).to(probs_BKhw.dtype)
-            shape = [*probs_BKhw.shape]
-            shape[axis] = grid
-            sums = torch.zeros(shape, dtype=probs_BKhw.dtype, device=probs_BKhw.device)
-            sums.index_add_(axis, cells, probs_BKhw)
-            probs_BKhw = sums / counts.reshape([-1 if i == axis else 1 for i in range(4)])
+            shares_gL = torch.from_numpy(_overlaps(length, grid)).to(probs_BKhw)
+            probs_BKhw = torch.einsum(rule, probs_BKhw, shares_gL)
     return probs_BKhw.float()
+
+
+def _overlaps(length: int, grid: int) -> np.ndarray:
+    """Share of each grid cell that lies in each of ``length`` equal parts of a side: float64 [grid, length], rows 1."""
+    # In units of 1 / (length * grid) of the side all edges are whole numbers.
+    cells, parts = np.arange(grid)[:, None] * length, np.arange(length)[None] * grid
+    shared = np.minimum(cells + length, parts + grid) - np.maximum(cells, parts)
+    return np.maximum(shared, 0) / length
 
 
 def probabilities(evaluator: Evaluator, dataset: ArrayDataset, *, grid: int, desc: str) -> np.ndarray:
@@ -106,9 +115,30 @@ def trunk_features(evaluator: Evaluator, dataset: ArrayDataset, *, desc: str) ->
     return _of_all(found)
 
 
-def has_shared_trunk(model: torch.nn.Module) -> bool:
-    """Whether the features of this network are those of all its fold networks: a trunk that no training changed."""
-    return bool(getattr(model, "frozen", False)) and callable(getattr(model, "features", None))
+def has_shared_trunk(model: torch.nn.Module, runs: Sequence[Run] = ()) -> bool:
+    """Whether the features of a network are those of its fold networks, too: a frozen trunk, the same weights in all.
+
+    A trunk that does not move now may have moved before: fold networks that go on from fold networks whose trunk
+    learned (``model.frozen=false``) differ in it.
+
+    Args:
+        model: the network.
+        runs: its run and the fold networks.
+
+    Raises:
+        ValueError: weights that are missing or damaged.
+    """
+    if not (getattr(model, "frozen", False) and callable(getattr(model, "features", None))):
+        return False
+    first: dict[str, Tensor] | None = None
+    for run in runs:
+        weights = checkpoint.load_weights(run.path / "model.safetensors")
+        trunk = {key: value for key, value in weights.items() if key.startswith(OF_FEATURES)}
+        first = trunk if first is None else first
+        if trunk.keys() != first.keys() or not all(torch.equal(trunk[key], first[key]) for key in trunk):
+            log.info("the trunks of the fold networks differ, so images are classified by their filter answers")
+            return False
+    return True
 
 
 def _of_all(own: dict[int, np.ndarray]) -> np.ndarray:
@@ -194,13 +224,17 @@ def training_outputs(
     Args:
         runs: the finished fold networks, in order (:func:`finished_folds`).
         cfg: how to evaluate: ``eval`` and ``runtime``.
-        folder: where they are kept, one file a fold.
+        folder: where they are kept, one file a fold: ``rerank`` in the run's folder.
         dataset: all training images, in order.
         grid: cells a side.
         device: where to compute.
+
+    Raises:
+        ValueError: the fold networks were trained on another list of images.
     """
     from seglab.evaluate import trained_evaluator
 
+    check_folds(Run(folder.parent), runs, dataset.ids)
     fold_N = fold_of(dataset.ids, of=len(runs))
     whole = None
     for number, run in enumerate(runs):
@@ -227,15 +261,17 @@ def _how(cfg: DictConfig, dataset: ArrayDataset, grid: int) -> tuple[object, ...
     return dataset.fingerprint(), dataset.size, grid, str(cfg.runtime.precision)
 
 
-def finished_folds(run: Run, *, of: int) -> list[Run]:
+def finished_folds(run: Run, *, of: int, ids: Sequence[str] | None = None) -> list[Run]:
     """The fold networks of a run, in order, all of them trained; they lie beside it.
 
     Args:
         run: the run on all training images.
         of: number of folds.
+        ids: names of all training images; None = they are not compared with those the networks left out.
 
     Raises:
-        ValueError: some are not, with the command that trains them; or the run leaves a fold out itself.
+        ValueError: some are not, with the command that trains them; they were trained on another list of images; or
+            the run leaves a fold out itself.
     """
     runs = [fold_run(run, number, of=of, outputs=run.path.resolve().parents[1]) for number in range(of)]
     if missing := [fold for fold in runs if not fold.done]:
@@ -248,4 +284,6 @@ def finished_folds(run: Run, *, of: int) -> list[Run]:
             f"{first}expected python -m seglab.folds run={id} folds={of} before, or eval.rerank.folds=0, which leaves "
             "out the rankers that learn"
         )
+    if ids is not None:
+        check_folds(run, runs, ids)
     return runs

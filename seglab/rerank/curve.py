@@ -37,10 +37,13 @@ class RerankCurve(Rerank):
         """Refuse a training that keeps too few snapshots, before it starts.
 
         Raises:
-            ValueError: saying which schedule keeps them.
+            ValueError: saying which schedule keeps them; or what makes proposals is wrong.
         """
+        from seglab.proposals.make import check_proposals
+
         if list(cfg.eval.sets):
             check_schedule(cfg, what="eval=rerank_curve")
+            check_proposals(cfg)
 
     def settings_of(self, cfg: DictConfig, run: Run | None) -> dict[str, Any]:
         """What the numbers depend on besides the run."""

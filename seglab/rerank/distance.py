@@ -3,10 +3,10 @@
 S(m) = sum over cells i of [KL(p_i | q_i^m) + KL(q_i^m | p_i) + b q_i0^m], Eq. 17 of Cogswell et al. 2014 (EQUATIONS
 4.6), b = 0.02. Every cell counts the same, however many pixels it has. A cell of a proposal mostly holds one class, so
 both distributions get epsilon added to every class and are divided by their sum again before the divergence is taken
-(reading 4.8.5; the value is not printed). Epsilon shifts S(m), so it is fixed on training data: :func:`choose_epsilon`.
-The last term takes q as it is, without epsilon.
+(reading 4.8.5; the value is not printed). Epsilon shifts S(m), so it is fixed on training data, by
+:class:`seglab.rerank.learn.Learner`. The last term takes q as it is, without epsilon.
 
-Legend: M proposals, K classes (0 = background), H W pixels, G cells a side, N images.
+Legend: M proposals, K classes (0 = background), H W pixels, G cells a side.
 One runnable line: ``python -c "import numpy as np; from seglab.rerank.distance import reduce, symmetric_kl;
 q = reduce(np.array([[[0, 1]], [[1, 1]]]), classes=2, grid=(1, 2));
 print(symmetric_kl(q[0], q, epsilon=1e-3, background=0.02))"``.
@@ -14,14 +14,14 @@ print(symmetric_kl(q[0], q, epsilon=1e-3, background=0.02))"``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from seglab.coarse import IGNORE, cells_of
 
 EPSILONS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1)
+"""Tried on training images."""
 BACKGROUND = 0.02
+"""Weight of the share of class 0, where that is the background."""
 
 
 def reduce(labels_MHW: np.ndarray, *, classes: int, grid: tuple[int, int] = (13, 13)) -> np.ndarray:
@@ -101,44 +101,6 @@ def symmetric_kl(
     """
     directions_M2 = kl_directions(p_KGG, q_MKGG, epsilon=epsilon)
     return directions_M2.sum(1) + background * np.asarray(q_MKGG, np.float64)[:, 0].sum((1, 2))
-
-
-def choose_epsilon(
-    p_N: Sequence[np.ndarray],
-    q_N: Sequence[np.ndarray],
-    accuracy_N: Sequence[np.ndarray],
-    *,
-    candidates: Sequence[float] = EPSILONS,
-    background: float = BACKGROUND,
-) -> float:
-    """The epsilon whose choices on training images are the most accurate ones on the mean.
-
-    Args:
-        p_N: of each image [K,G,G]; of networks that have not learned on the image.
-        q_N: of each image [M,K,G,G]; the images may have different numbers of proposals.
-        accuracy_N: of each image [M], as :func:`seglab.rerank.accuracy.accuracy`; images with NaN are left out.
-        candidates: values to try, in order; of equally good ones the first is taken.
-        background: as in :func:`symmetric_kl`.
-
-    Returns:
-        One of the candidates.
-
-    Raises:
-        ValueError: no candidate, or no image with an accuracy, or the lists differ in length.
-    """
-    if not len(p_N) == len(q_N) == len(accuracy_N):
-        raise ValueError(f"outputs, proposals, accuracies of {len(p_N)}, {len(q_N)}, {len(accuracy_N)} images: differ")
-    known = [n for n, values in enumerate(accuracy_N) if not np.isnan(values).any()]
-    if not known or not len(candidates):
-        raise ValueError(
-            f"{len(known)} images with a mask, {len(candidates)} values to try: expected 1 or more of each"
-        )
-
-    def mean_accuracy(epsilon: float) -> float:
-        chosen = (symmetric_kl(p_N[n], q_N[n], epsilon=epsilon, background=background).argmin() for n in known)
-        return float(np.mean([accuracy_N[n][m] for n, m in zip(known, chosen, strict=True)]))
-
-    return float(max(candidates, key=mean_accuracy))
 
 
 def as_distributions(p_KGG: np.ndarray, q_MKGG: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,9 @@
 Nothing is judged by what saw it: the outputs of training images are those of fold networks, the classifiers' scores of
 a training image come from classifiers of the other folds (for test images, from classifiers of all of them).
 
+Epsilon is the one of Eq. 17 whose choices on the training images are the most accurate on the mean. Classifiers ask for
+every class but 0, the background; where class 0 is none (the sky of CamVid), they ask for it, too.
+
 Legend: N images, E epsilons, M proposals, K classes, D features, S scores.
 One runnable line: ``python -m seglab.evaluate run=<run> eval=rerank``.
 """
@@ -17,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from seglab.rerank.classification import Classification, classification_features
+from seglab.rerank.distance import EPSILONS
 from seglab.rerank.images import Judged
 from seglab.rerank.ranking_svm import RankingSvm
-from seglab.rerank.settings import DEFAULT_EPSILON, RerankSettings
+from seglab.rerank.settings import DEFAULT_EPSILON, RerankSettings, has_background
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +36,13 @@ class Learned:
         epsilon: of the distance.
         machines: name of a ranker -> its ranking machine and its groups of features.
         classification: classifiers of whole images, where a ranker looks at them.
+        names: of the classes.
     """
 
     epsilon: float
     machines: dict[str, tuple[RankingSvm, tuple[str, ...]]] = field(default_factory=dict)
     classification: Classification | None = None
+    names: tuple[str, ...] = ()
 
     def choices(self, image: Judged, settings: RerankSettings, *, image_F: np.ndarray | None) -> dict[str, int]:
         """What every ranker takes of the proposals of an image.
@@ -62,10 +68,7 @@ class Learned:
         if self.classification is not None:
             assert image_F is not None
             assert image.shares_MK is not None
-            scores_S = self.classification.scores(image_F[None])[0]
-            thresholds = self.classification.thresholds
-            of_image = classification_features(scores_S, image.shares_MK, thresholds=thresholds)
-            parts["classification"] = of_image.astype(np.float32)
+            parts["classification"] = _agreement(self.classification, image, image_F, self.names)
         return parts
 
     def told(self) -> dict[str, Any]:
@@ -102,7 +105,7 @@ class Learner:
         """Learn everything.
 
         Args:
-            names: of the classes, for the log.
+            names: of the classes.
 
         Raises:
             ValueError: no training image has a labelled pixel.
@@ -113,7 +116,7 @@ class Learner:
             )
         means_E = np.mean(self.by_epsilon, 0)
         best = int(means_E.argmax())  # of equally good ones the first
-        learned = Learned(self.epsilons[best])
+        learned = Learned(self.epsilons[best], names=tuple(names))
         if len(self.epsilons) > 1:
             told = ", ".join(f"{e:g}: {100 * m:.2f}" for e, m in zip(self.epsilons, means_E, strict=True))
             log.info(
@@ -151,22 +154,38 @@ class Learner:
             others = [n for n, other in enumerate(self.fold) if other != fold]
             classifier = self._classifier(others or range(len(self.images)), names)
             for n in (n for n, other in enumerate(self.fold) if other == fold):
-                scores_S = classifier.scores(self.image_F[n][None])[0]
-                shares_MK = self.images[n].shares_MK
-                features_MS = classification_features(scores_S, shares_MK, thresholds=classifier.thresholds)
-                found[n] = features_MS.astype(np.float32)
+                found[n] = _agreement(classifier, self.images[n], self.image_F[n], names)
         return found
 
     def _classifier(self, rows: Sequence[int], names: Sequence[str]) -> Classification:
         features_NF = np.stack([self.image_F[n] for n in rows])
-        shares_NK = np.stack([self.images[n].truth_K for n in rows])
-        return Classification().fit(features_NF, shares_NK, names=names)
+        shares_NK = after_background(np.stack([self.images[n].truth_K for n in rows]), names)
+        every = names if has_background(names) else ["background", *names]
+        return Classification().fit(features_NF, shares_NK, names=every)
+
+
+def _agreement(classifier: Classification, image: Judged, image_F: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Features [M, S] of an image's proposals by what classifiers say of the image."""
+    shares_MK = after_background(image.shares_MK, names)
+    scores_S = classifier.scores(image_F[None])[0]
+    return classification_features(scores_S, shares_MK, thresholds=classifier.thresholds).astype(np.float32)
+
+
+def after_background(shares_NK: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Shares with the background first: an empty one goes before the others where class 0 is none.
+
+    Args:
+        shares_NK: share of each class.
+        names: of the classes.
+
+    Returns:
+        [N, K] as they are, or [N, K + 1].
+    """
+    return shares_NK if has_background(names) else np.pad(shares_NK, ((0, 0), (1, 0)))
 
 
 def epsilons_of(settings: RerankSettings) -> tuple[float, ...]:
     """What is tried: the epsilon that was set, several where it is chosen on training images."""
-    from seglab.rerank.distance import EPSILONS
-
     if settings.epsilon is not None:
         return (float(settings.epsilon),)
     return EPSILONS if settings.needs_training_images else (DEFAULT_EPSILON,)

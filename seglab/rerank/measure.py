@@ -23,6 +23,7 @@ from seglab import distributed
 from seglab.data.build import data_of, load_part
 from seglab.data.folds import fold_of
 from seglab.data.names import file_name
+from seglab.fold_lists import training_ids
 from seglab.proposals.recipe import Recipe
 from seglab.rerank.coarse_outputs import (
     finished_folds,
@@ -80,10 +81,11 @@ def measure(evaluator: Evaluator, run: Run, dataset: ArrayDataset, name: str, se
         ValueError: fold networks that are not trained, proposals that are missing or do not fit.
     """
     cfg = evaluator.cfg
-    runs = finished_folds(run, of=settings.folds) if settings.needs_training_images else []
-    own = own_config(run, cfg)
+    own, runs = own_config(run, cfg), []
+    if settings.needs_training_images:
+        runs = finished_folds(run, of=settings.folds, ids=training_ids(own.data))
     stores = stores_of(cfg, own, name, training=bool(runs))
-    shared = "classification" in settings.groups() and has_shared_trunk(evaluator.model)
+    shared = "classification" in settings.groups() and has_shared_trunk(evaluator.model, [run, *runs])
     test = Part(dataset, items_of(data_of(cfg, name), dataset, "test"), np.zeros(0), None)
     test.probs_NKGG = own_outputs(evaluator, run, dataset, name=name, grid=settings.grid)
     train = None
@@ -160,6 +162,8 @@ def items_of(data: DictConfig, dataset: ArrayDataset, part: str) -> list[Any]:
 def look_for(cfg: DictConfig, settings: RerankSettings, *, store: str, shared: bool) -> Look:
     """What is wanted of every test image, but for epsilon."""
     recipe = Recipe.of(OmegaConf.to_container(cfg.proposals, resolve=True))
+    settings = settings.of_classes(list(cfg.data.classes))
+    assert settings.background is not None
     return Look(
         store=store,
         part="test",

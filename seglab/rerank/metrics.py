@@ -32,7 +32,7 @@ class Rerank(SemanticMetrics):
     Args:
         protocol: ``classes`` says how many there are.
         classes: their names, in the order of their numbers.
-        settings: of ``eval.rerank``.
+        settings: of ``eval.rerank``; what they leave to the classes is settled here, so that a report has the value.
 
     Raises:
         ValueError: as :class:`seglab.metrics.semantic.SemanticMetrics`.
@@ -40,7 +40,7 @@ class Rerank(SemanticMetrics):
 
     def __init__(self, protocol: Pooled, *, classes: Sequence[str], settings: RerankSettings) -> None:
         super().__init__(protocol, classes=classes)
-        self.rerank = settings
+        self.rerank = settings.of_classes(classes)
         self.outcome: Outcome | None = None
 
     def check_config(self, cfg: DictConfig) -> None:
@@ -63,11 +63,16 @@ class Rerank(SemanticMetrics):
         """Refuse a training whose test images could not be re-ranked at its end, before it starts.
 
         Raises:
-            ValueError: fold networks are missing, with the commands that train them.
+            ValueError: fold networks are missing, with the commands that train them; or what makes proposals is wrong,
+                or a given folder of them lacks images.
         """
+        from seglab.proposals.make import check_proposals
         from seglab.rerank.coarse_outputs import finished_folds
 
-        if self.rerank.needs_training_images and list(cfg.eval.sets):
+        if not list(cfg.eval.sets):
+            return
+        check_proposals(cfg, training=self.rerank.needs_training_images)
+        if self.rerank.needs_training_images:
             finished_folds(Run.for_config(cfg), of=self.rerank.folds)
 
     def settings_of(self, cfg: DictConfig, run: Run | None) -> dict[str, Any]:

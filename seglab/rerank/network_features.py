@@ -7,7 +7,8 @@ classes of VOC. Source: Cogswell et al. 2014, section 4 (EQUATIONS 4.2, 4.6).
 Reading: the printed quotients have no value for a class in neither, and no finite one for a class that only one of the
 two has. As in the losses (4.8.1), both get a small constant above and below, c, 1/1000 of a cell: (I + c)/(U + c)
 and (U + c)/(I + c). For a class of a cell or more that is the printed quotient but for a thousandth; a class in neither
-has 1, agreement; one on one side only has next to 0, and U/c, which grows with what is missing.
+has 1, agreement; one on one side only has next to 0, and U/c, which grows with what is missing: 1000 for each cell of
+it, so that this last quotient has a long tail, as the printed one has without any bound.
 
 Legend: M proposals, K classes, G cells a side.
 One runnable line: ``python -c "import numpy as np; from seglab.rerank.network_features import network_features;

@@ -7,8 +7,10 @@ print(RerankSettings(folds=0, rankers={'kl': 'kl'}).learners())"``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from seglab.rerank.distance import BACKGROUND
 
 GROUPS = ("network", "classification", "proposal")
 """Groups of features a ranking SVM may look at; their order is the order of the columns."""
@@ -28,7 +30,7 @@ class RerankSettings:
         grid: cells a side; a finer output of the network is averaged onto them, a coarser one keeps its own.
         epsilon: added to empty classes before a divergence, above 0; None = chosen on the training images, or
             :data:`DEFAULT_EPSILON` without folds.
-        background: weight of background in a proposal, Eq. 17.
+        background: weight of background in a proposal, Eq. 17; None = as :meth:`of_classes` says.
         folds: fold networks that judge the training images; 0 = no ranker learns.
         C: weight of mistakes in the ranking SVM, above 0; None = chosen on the training images.
         rankers: name -> ``kl``, or the groups of features of a ranking SVM.
@@ -40,7 +42,7 @@ class RerankSettings:
     count: int | None = None
     grid: int = 13
     epsilon: float | None = None
-    background: float = 0.02
+    background: float | None = None
     folds: int = 10
     C: float | None = None
     rankers: Mapping[str, str | Sequence[str]]
@@ -51,7 +53,11 @@ class RerankSettings:
             ("count", self.count is None or (_whole(self.count) and self.count >= 1), "null, or a number from 1 on"),
             ("grid", _whole(self.grid) and self.grid >= 1, "a whole number of cells, 1 or more"),
             ("epsilon", self.epsilon is None or (_number(self.epsilon) and 0 < self.epsilon < 1), "null, or in (0, 1)"),
-            ("background", _number(self.background) and self.background >= 0, "a number, 0 or more"),
+            (
+                "background",
+                self.background is None or (_number(self.background) and self.background >= 0),
+                "null, or a number, 0 or more",
+            ),
             ("folds", _whole(self.folds) and self.folds >= 0 and self.folds != 1, "0, or 2 folds or more"),
             ("C", self.C is None or (_number(self.C) and self.C > 0), "null, or a number above 0"),
             ("rankers", isinstance(self.rankers, Mapping) and bool(self.rankers), "name -> kl, or groups of features"),
@@ -73,6 +79,19 @@ class RerankSettings:
             raise ValueError(
                 f"eval.rerank.rankers.{name}={value}: expected kl, or a list of some of {', '.join(GROUPS)}, each once"
             )
+
+    def of_classes(self, classes: Sequence[str]) -> RerankSettings:
+        """The same for data with these classes: a weight of the background that is left open has its value.
+
+        Args:
+            classes: names, in the order of their numbers.
+
+        Returns:
+            With :data:`seglab.rerank.distance.BACKGROUND`, or 0 where class 0 is no background, as the sky of CamVid.
+        """
+        if self.background is not None:
+            return self
+        return replace(self, background=BACKGROUND if has_background(classes) else 0.0)
 
     def learners(self) -> dict[str, tuple[str, ...]]:
         """The rankers that learn, with their groups in the order of :data:`GROUPS`; none without folds."""
@@ -107,6 +126,11 @@ class RerankSettings:
             "C": self.C,
             "rankers": rankers,
         }
+
+
+def has_background(classes: Sequence[str]) -> bool:
+    """Whether class 0 is the background: by its name, ``background``."""
+    return bool(len(classes)) and str(classes[0]) == "background"
 
 
 def _whole(value: object) -> bool:

@@ -80,7 +80,7 @@ def proposals_status(jobs: Iterable[Job]) -> list[str]:
             try:
                 place = Place.of(cfg)
                 store = place.store()
-                there = [store.has(item.id, part) for part in sorted(parts[key]) for item in place.items(part)]
+                there = [store.has(id, part) for part in sorted(parts[key]) for id in place.names(part)]
                 lines[key] = f"proposals of {cfg.data.name}: {sum(there)} of {len(there)} images in {place.folder}"
             except ValueError as error:
                 lines[key] = f"proposals of {cfg.data.name}: {error}"

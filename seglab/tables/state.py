@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from seglab.data.names import names_of
 from seglab.identity import resolved
 from seglab.launch.work import is_locked
 from seglab.run import Run, result_stem
@@ -144,7 +145,7 @@ def _look(key: _Key) -> str:
     from seglab.data.build import data_of
 
     try:
-        instantiate(data_of(key.cfg, key.name).source).items(key.part)
+        names_of(instantiate(data_of(key.cfg, key.name).source), key.part)
     except ValueError as error:
         return str(error)
     return ""

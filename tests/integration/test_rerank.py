@@ -8,11 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from seglab.checkpoint import load_weights
 from seglab.config import compose
-from seglab.evaluate import evaluate
+from seglab.data.arrays import ArrayDataset
+from seglab.data.build import load_part, training_data
+from seglab.evaluate import evaluate, merged
+from seglab.evaluator import Evaluator
 from seglab.folds import folds
+from seglab.rerank import coarse_outputs
+from seglab.rerank.coarse_outputs import finished_folds
 from seglab.run import Run
 from seglab.train import train
 
@@ -168,11 +175,69 @@ def test_what_was_found_is_found_again_and_other_settings_need_a_name(scored: di
     assert json.dumps(run.read_json("eval/camvid_semantic-rerank_miou-original.json")) == json.dumps(scored)
 
 
-def test_without_folds_rankers_that_learn_are_left_out(run: Run, again: list[str]) -> None:
+def test_without_folds_rankers_that_learn_are_left_out_and_the_distance_is_that_of_a_loop(
+    run: Run, again: list[str], data: Path, tmp_path: Path
+) -> None:
     changes = ["eval=rerank", "eval.rerank.folds=0", "eval.rerank.grid=2", "eval.protocol.name=zero", "eval.samples=0"]
+    for stem in (data / "test.txt").read_text().split():  # background decides between what is there, all of it and none
+        mask = np.array(Image.open(data / "SegmentationClass" / f"{stem}.png")) % 255
+        (tmp_path / stem).mkdir()
+        for rank, one in enumerate((np.zeros_like(mask), np.full_like(mask, 1 + int(mask.max() == 1)), mask)):
+            Image.fromarray(one).save(tmp_path / stem / f"{rank}.png")
+    before = set((run.path / "rerank").glob("*"))
+    changes += [f"proposals.folder={tmp_path}", "eval.rerank.background=10"]
     evaluate(compose("evaluate", [*again, *changes]))
     values = run.read_json("eval/camvid_semantic-zero-original.json")["metrics"]
     assert [name for name in values if name.startswith("miou_")] == [f"miou_{name}" for name in (*NAMES[:5], "kl")]
+    (kept,) = set((run.path / "rerank").glob("*")) - before
+    with np.load(kept) as file:
+        probs_NKGG = file["values"]
+    assert probs_NKGG.shape == (10, 3, 2, 2)
+    assert values["miou_kl"] == pytest.approx(by_distance(data, tmp_path, probs_NKGG, background=10))
+    assert abs(values["miou_kl"] - by_distance(data, tmp_path, probs_NKGG, background=0)) > 1
+
+
+def by_distance(data: Path, folder: Path, probs_NKGG: np.ndarray, *, background: float, epsilon: float = 1e-3) -> float:
+    """Eq. 17 and the pooled mean IoU once more, by loops over the cells of a grid of 2 x 2."""
+    table = np.zeros((3, 3))
+    for p, stem in zip(probs_NKGG.astype(float), (data / "test.txt").read_text().split(), strict=True):
+        mask = np.array(Image.open(data / "SegmentationClass" / f"{stem}.png"))
+        maps = [np.array(Image.open(folder / stem / f"{m}.png")) for m in range(3)]
+        far = [0.0, 0.0, 0.0]
+        for m, i, j in np.ndindex(3, 2, 2):
+            cell = maps[m][36 * i : 36 * i + 36, 48 * j : 48 * j + 48]
+            q = np.array([(cell == k).mean() for k in range(3)])
+            x, y = (p[:, i, j] + epsilon) / (1 + 3 * epsilon), (q + epsilon) / (1 + 3 * epsilon)
+            far[m] += ((x - y) * np.log(x / y)).sum() + background * q[0]
+        if (mask != 255).any():
+            np.add.at(table, (mask, maps[int(np.argmin(far))]), 1)
+    both = np.diag(table)
+    return 100 * float(np.mean(both / (table.sum(0) + table.sum(1) - both)))
+
+
+def test_every_training_image_is_judged_by_the_fold_network_that_did_not_see_it(
+    scored: dict, run: Run, again: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(scored["folds"]) == 2
+    cfg = merged(run.config(), compose("evaluate", [*again, "eval=rerank", "eval.rerank.folds=2"]))
+    whole = load_part(cfg.data, cfg.runtime, "train")
+    asked = []
+
+    def says(evaluator: Evaluator, dataset: ArrayDataset, **_: object) -> np.ndarray:
+        asked.append((evaluator.model.state_dict(), list(dataset.ids)))
+        return np.full((len(dataset), 1, 1, 1), len(asked), np.float32)
+
+    monkeypatch.setattr(coarse_outputs, "probabilities", says)
+    runs = finished_folds(run, of=2)
+    weights = [load_weights(one.path / "model.safetensors") for one in runs]
+    saw = [set(training_data(one.config()).train.ids) for one in runs]
+    device = torch.device("cpu")
+    found = coarse_outputs.training_outputs(runs, cfg, run.path / "watched", whole, grid=13, device=device)
+    assert sorted(id for _, ids in asked for id in ids) == sorted(whole.ids)
+    for number, (state, ids) in enumerate(asked, start=1):
+        (judge,) = (n for n in (0, 1) if all(torch.equal(state[key], one) for key, one in weights[n].items()))
+        assert set(ids) == set(whole.ids) - saw[judge]
+        assert [one for one, value in zip(whole.ids, found[:, 0, 0, 0], strict=True) if value == number] == ids
 
 
 def test_a_curve_over_the_snapshots(run: Run, again: list[str]) -> None:

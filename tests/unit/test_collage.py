@@ -21,6 +21,9 @@ from seglab.data.palette import class_palette
 from seglab.data.standin import write_standins
 from seglab.data.voc_semantic import VocSemantic
 from seglab.identity import identity
+from seglab.tables.plan import Plan
+from seglab.tables.proposals import proposals_status
+from seglab.tables.state import find_data
 from seglab.targets import instantiate
 
 CLASSES = ["background", "person", "object", "denim", "rose", "linen", "ink"]
@@ -218,3 +221,31 @@ def test_real_photographs(data_root: Path, tmp_path: Path) -> None:
         background = (labels == 0).mean()
         assert 0.2 < background < 0.97
         assert len(np.setdiff1d(np.unique(labels), [0, 255])) >= 1
+
+
+def test_names_are_told_without_composing(root: Path, tmp_path: Path) -> None:
+    source = collage(root, tmp_path / "outputs")
+    names = {part: source.names(part) for part in ("train", "test")}
+    assert not (tmp_path / "outputs").exists()
+    assert names == {part: [item.id for item in source.items(part)] for part in names}
+    with pytest.raises(ValueError, match="has the parts train and test"):
+        source.names("val")
+    with pytest.raises(DataMissing):
+        collage(tmp_path / "nowhere", tmp_path).names("train")
+
+
+def test_the_status_of_a_table_composes_nothing(root: Path, tmp_path: Path) -> None:
+    run = ["data=collage", "model=segnet_alexnet", "model.trunk=small", "val=0", "eval=rerank", "noise.rate=0"]
+    content = {"id": "t", "paper": "p", "title": "T", "source": "s", "protocol": "p"}
+    content["columns"] = [{"name": "mIoU", "metric": "miou_kl", "set": "collage", "better": "higher"}]
+    content["columns"][0]["protocol"] = "rerank_miou"
+    content["rows"] = [{"name": "ce", "kind": "ours", "run": [*run, "loss=ce_soft", "eval.rerank.folds=0"]}]
+    OmegaConf.save(OmegaConf.create(content), tmp_path / "t.yaml")
+    places = [f"runtime.outputs={tmp_path / 'outputs'}", f"runtime.data_root={root}"]
+    plan = Plan(compose("table", [f"tables=['{tmp_path / 't.yaml'}']", *places]))
+    (job,) = plan.row_jobs(name := str(tmp_path / "t.yaml"), plan.spec(name).row("ce"))
+    find_data(job)
+    assert (job.untrainable, job.missing) == ("", {})
+    (line,) = proposals_status([job])
+    assert line.startswith("proposals of collage: 0 of 60 images in ")
+    assert not list(tmp_path.rglob("collages"))

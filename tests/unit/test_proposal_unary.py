@@ -144,7 +144,13 @@ def test_a_folder_may_be_typed_for_an_option(tmp_path, monkeypatch) -> None:
     (tmp_path / "my maps").mkdir()
     assert choose_folder(["a=b", "proposals=meanfield", "-m"]) == ["a=b", "proposals=meanfield", "-m"]
     assert choose_folder(["proposals=divmbest,meanfield"]) == ["proposals=divmbest,meanfield"]
-    assert choose_folder(["proposals=my maps"]) == ["proposals.folder='my maps'"]
+    there = (tmp_path / "my maps").resolve()
+    found = [f"proposals.folder='{there}'"]
+    assert choose_folder(["proposals=my maps"]) == choose_folder(["proposals.folder=my maps"]) == found
+    assert choose_folder(found) == found
+    assert choose_folder(["proposals.folder=null"]) == ["proposals.folder=null"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert choose_folder(["proposals=~/my maps"]) == found
     for wrong in ("meanfeld", "not/there"):
         with pytest.raises(ValueError, match=f"proposals={wrong}: no such"):
             choose_folder([f"proposals={wrong}"])

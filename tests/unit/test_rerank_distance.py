@@ -1,4 +1,4 @@
-"""Reduced proposals against the rule of the coarse grid, the divergence by hand, and the choice of epsilon."""
+"""Reduced proposals against the rule of the coarse grid, and the divergence by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seglab.coarse import class_shares
-from seglab.rerank.distance import choose_epsilon, kl_directions, reduce, symmetric_kl
+from seglab.rerank.distance import kl_directions, reduce, symmetric_kl
 
 
 def outputs(seed: int, *shape: int) -> np.ndarray:
@@ -95,26 +95,3 @@ def test_outputs_that_are_no_probabilities_or_of_another_grid_are_refused():
         symmetric_kl(np.log(p_KGG), p_KGG[None], epsilon=1e-3)
     with pytest.raises(ValueError, match=r"expected \[K,G,G\] and \[M,K,G,G\]"):
         symmetric_kl(p_KGG, outputs(0, 3, 3, 3)[None], epsilon=1e-3)
-
-
-def test_epsilon_is_the_one_whose_choices_are_most_accurate():
-    # The first proposal has one cell quite wrong, the second sixteen a little: little epsilon punishes the second more,
-    # since every zero costs, much epsilon the first.
-    p_KGG = np.stack([np.array([[1.0] + [0.8] * 16]), np.array([[0.0] + [0.2] * 16])])
-    q_MKGG = np.stack([p_KGG, np.zeros_like(p_KGG)])
-    q_MKGG[0, :, 0, 0], q_MKGG[1, 0] = [0.0, 1.0], 1.0
-    chosen = {e: int(symmetric_kl(p_KGG, q_MKGG, epsilon=e, background=0).argmin()) for e in (1e-9, 1.0)}
-    assert chosen == {1e-9: 0, 1.0: 1}
-    for wanted, m in chosen.items():
-        accuracy_M = np.where(np.arange(2) == m, 0.9, 0.1)
-        found = choose_epsilon(
-            [p_KGG, p_KGG], [q_MKGG] * 2, [accuracy_M, np.full(2, np.nan)], candidates=(1e-9, 1.0), background=0
-        )
-        assert found == wanted
-
-
-def test_of_equally_good_epsilons_the_first_is_taken_and_nothing_to_learn_from_is_told():
-    p_KGG = outputs(0, 2, 2, 2)
-    assert choose_epsilon([p_KGG], [p_KGG[None]], [np.ones(1)], candidates=(1e-2, 1e-4)) == 1e-2
-    with pytest.raises(ValueError, match="0 images with a mask"):
-        choose_epsilon([p_KGG], [p_KGG[None]], [np.array([np.nan])])
