@@ -1,9 +1,9 @@
 """A run folder: its name is its config, its files are its state.
 
 ``outputs/runs/<data>-<model>-<loss>[-q<noise>][-f<fold>of<folds>]-s<seed>-<ten signs of the identity>/`` holds
-``config.yaml``, ``env.json``, ``log.jsonl``, ``train.log``, ``noise.json``, ``post.json``, ``last.pt``,
-``model.safetensors``, ``eval/``, ``samples/``, ``snapshots/`` where the schedule keeps some, and, written last,
-``DONE`` or ``FAILED``.
+``config.yaml``, ``env.json``, ``log.jsonl``, ``train.log``, ``noise.json``, ``images.json``, ``post.json``,
+``last.pt``, ``model.safetensors``, ``eval/``, ``samples/``, ``snapshots/`` where the schedule keeps some, and, written
+last, ``DONE`` or ``FAILED``.
 """
 
 from __future__ import annotations

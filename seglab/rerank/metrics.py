@@ -66,6 +66,7 @@ class Rerank(SemanticMetrics):
             ValueError: fold networks are missing, with the commands that train them; or what makes proposals is wrong,
                 or a given folder of them lacks images.
         """
+        from seglab.fold_lists import training_ids
         from seglab.proposals.make import check_proposals
         from seglab.rerank.coarse_outputs import finished_folds
 
@@ -73,7 +74,7 @@ class Rerank(SemanticMetrics):
             return
         check_proposals(cfg, training=self.rerank.needs_training_images)
         if self.rerank.needs_training_images:
-            finished_folds(Run.for_config(cfg), of=self.rerank.folds)
+            finished_folds(Run.for_config(cfg), of=self.rerank.folds, ids=training_ids(cfg.data))
 
     def settings_of(self, cfg: DictConfig, run: Run | None) -> dict[str, Any]:
         """What the numbers depend on besides the run: settings, proposals and the fold networks, plain types."""
