@@ -69,7 +69,7 @@ def sets(data_root: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if "${runtime.data_root}" in path.read_text(encoding="utf-8"):
             content = OmegaConf.create({"runtime": {"data_root": data_root}, "data": OmegaConf.load(path)})
             content.data.pop("defaults", None)
-            if "runs" in content.data.source:  # label maps made by runs
+            if "runs" in content.data.source or "outputs" in content.data.source:  # made by runs, or of other sets
                 continue
             data = OmegaConf.to_container(content, resolve=True)["data"]
             if "sets" not in data["source"]:  # those are looked at by themselves

@@ -80,7 +80,7 @@ def _check_row(spec: TableSpec, row: Row, place: str) -> None:
     if row.kind == "start" and (row.values or not row.run):
         raise ValueError(f"{place}: kind=start is trained and not shown; expected run, and no values")
     for key in ("starts_from", "labels_from", "trained_on", "metric", "metric_words"):
-        if getattr(row, key) and not row.run:
+        if getattr(row, key) and not row.run and not (key == "metric" and row.cells):
             raise ValueError(f"{place}: {key}={getattr(row, key)}: the row is not trained; expected it beside run")
     if row.trained_on and row.trained_on not in ("row", "column") and not re.fullmatch(r"\w+/\*", row.trained_on):
         raise ValueError(
@@ -109,6 +109,8 @@ def _check_references(spec: TableSpec, row: Row, place: str) -> None:
         cell = RunsOf.read(text)
         if not cell.table and (cell.row not in names or spec.row(cell.row).cells):
             raise ValueError(f"{place}: cells: '{text}': no such row with numbers of its own{nearest(text, names)}")
+        if not cell.table and (metric := spec.row(cell.row).metric) and row.metric != metric:
+            raise ValueError(f"{place}: cells: '{text}': it is measured by metric={metric}, expected the same here")
     if row.difference and (len(row.difference) != 2 or row.name in row.difference):
         raise ValueError(f"{place}: difference={list(row.difference)}: expected two other rows, minuend first")
     for name in row.difference:

@@ -61,7 +61,7 @@ class Row:
             the run that was trained for that column; without a column, the one trained for the same column.
         labels_from: whose runs, one for each class, make the label maps that ``data=pseudo_labels`` trains on.
         trained_on: as that of the table, for this row; ``web/*``: the column's category of that data set.
-        metric: measured in place of the columns' own metric.
+        metric: measured in place of the columns' own metric; beside ``cells`` that of the rows they come from.
         metric_words: words of the columns' metrics that this row replaces; ``{svm: oracle}``: ``iou_oracle_cow`` of
             ``iou_svm_cow``.
         cells: for a row assembled from others: per column of the paper's table, named as in ``starts_from``.

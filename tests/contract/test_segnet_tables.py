@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from seglab.config import compose
+from seglab.config import compose, conf_dir
 from seglab.identity import identity
 from seglab.tables.scale import scale_for
-from seglab.tables.spec import load_table
+from seglab.tables.spec import load_table, parse_table
 
 TABLES = ("segnet_t1", "segnet_t2", "segnet_ablation", "segnet_fig_6")
 TRAINED = [(table, row.name) for table in TABLES for row in load_table(table).rows if row.run]
@@ -61,7 +61,7 @@ def test_rows_of_one_run_are_read_by_metrics_of_their_own() -> None:
     rankers = composed(spec.row("+SVM re-ranker").run).eval.rerank.rankers
     groups = {"1": "network", "2": "classification", "3": "proposal"}
     for row in load_table("segnet_ablation").rows:
-        if row.metric and row.metric.startswith("miou_svm"):
+        if row.run and row.metric and row.metric.startswith("miou_svm"):
             features = rankers[row.metric.removeprefix("miou_")]
             assert sorted(features) == sorted(groups[part.strip("()")] for part in row.name.split("+"))
 
@@ -85,3 +85,12 @@ def test_the_printed_average_is_the_mean_of_the_classes() -> None:
     for row in load_table("segnet_t1").rows:
         if row.values:
             assert sum(row.values[:-1]) / 21 == pytest.approx(row.values[-1], abs=0.06), row.name
+
+
+def test_a_row_of_other_rows_cells_is_measured_as_they_are() -> None:
+    content = OmegaConf.to_container(OmegaConf.load(conf_dir() / "table" / "segnet_ablation.yaml"), resolve=False)
+    row = next(row for row in content["rows"] if row["name"] == "(1), first statement")
+    assert row["metric"] == next(r for r in content["rows"] if r["name"] == "(1)")["metric"]
+    del row["metric"]
+    with pytest.raises(ValueError, match=r"metric=miou_svm_network, expected the same here"):
+        parse_table(content, "segnet_ablation")

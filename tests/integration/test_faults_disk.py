@@ -79,7 +79,7 @@ def test_a_disk_that_fills_up_while_scoring_loses_nothing_trained(small_disk, ti
     from seglab.evaluator import Evaluator
 
     write = Evaluator.write
-    monkeypatch.setattr(Evaluator, "write", lambda *args: (fill(small_disk), write(*args)))
+    monkeypatch.setattr(Evaluator, "write", lambda *args, **more: (fill(small_disk), write(*args, **more)))
     settings = [*tiny, f"runtime.outputs={small_disk}"]
     run = Run.for_config(compose("train", settings))
     with pytest.raises(OSError, match="No space left"):
