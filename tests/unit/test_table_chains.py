@@ -251,8 +251,8 @@ def test_references_and_stand_ins_are_read() -> None:
     [
         ({"kind": "start", "values": [1, 2, 3]}, "kind=start is trained and not shown"),
         (
-            {"kind": "ours", "run": None, "cells": ["x", "x", "x"], "metric": "mae"},
-            "metric=mae: the row is not trained",
+            {"kind": "ours", "run": None, "cells": ["x", "x", "x"], "metric_words": {"mae": "f"}},
+            "metric_words={'mae': 'f'}: the row is not trained",
         ),
         ({"kind": "ours", "trained_on": "web/cow"}, "trained_on=web/cow: expected row, column, or <data set>/"),
         ({"kind": "ours", "run": None, "difference": ["x"]}, "difference=.*expected two other rows, minuend first"),
