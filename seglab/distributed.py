@@ -6,6 +6,7 @@ commands which only read files start at once.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,12 +69,18 @@ def process_group(device: torch.device) -> Iterator[None]:
     if world() == 1 or dist.is_initialized():
         yield
         return
+    # Imported before there is a group: it makes the group of that moment the default of its functions, for good.
+    import torch.distributed.nn
+
     # The others wait while the first one audits or decodes a data set; torchrun is what notices a lost process.
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=3))
     try:
         yield
     finally:
         dist.destroy_process_group()
+        # A model in a reference cycle still holds the group, and with it gloo's threads. One that lets go of a tensor
+        # while the interpreter ends aborts the process, after all its work is done.
+        gc.collect()
 
 
 def barrier() -> None:

@@ -236,3 +236,14 @@ def test_a_tracker_that_cannot_write_stops_nothing(tiny) -> None:
     assert process.returncode == 0, said
     assert "tracker stopped (" in said
     assert all(torch.equal(whole[k], w) for k, w in load_file(plain / "model.safetensors").items())
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads by /proc")
+def test_no_thread_of_the_process_group_is_left_behind() -> None:
+    """One of gloo's that still runs while the interpreter ends may abort a process whose work is done."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
+    launch += ["--rdzv-endpoint=localhost:0", str(HERE / "leave_group.py")]
+    done = subprocess.run(launch, env=ENVIRONMENT, cwd=REPO, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2
+    assert "gloo" not in done.stdout
