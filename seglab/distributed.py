@@ -70,7 +70,7 @@ def process_group(device: torch.device) -> Iterator[None]:
         yield
         return
     # Imported before there is a group: it makes the group of that moment the default of its functions, for good.
-    import torch.distributed.nn
+    import torch.distributed.nn  # noqa: F401
 
     # The others wait while the first one audits or decodes a data set; torchrun is what notices a lost process.
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=3))
