@@ -28,15 +28,16 @@ SHOWN = 3
 
 
 def preview(cfg: DictConfig) -> Path:
-    """Draw a grid of training images: photo, true mask, and the mask that training sees.
+    """Draw a grid of training images: photo, true mask, the mask that training sees, and where the two differ.
 
     Args:
         cfg: finalised config of ``conf/preview.yaml``.
 
     Returns:
-        The PNG file, ``outputs/figures/<run name>-noise.png``; exchanged masks have a coloured border. Where several
-        people drew each image, the masks of the first :data:`SHOWN` of them are the columns. Negative images, where
-        training has some, are a column of their own, the first of them from the top.
+        The PNG file, ``outputs/figures/<run name>-noise.png``; changed masks have a coloured border. Where several
+        people drew each image, the masks of the first :data:`SHOWN` of them are the columns, with noise those of the
+        first one before and after it. Negative images, where training has some, are a column of their own, the first
+        of them from the top.
 
     Raises:
         ValueError: data missing or broken.
@@ -49,21 +50,32 @@ def preview(cfg: DictConfig) -> Path:
 
     data = training_data(cfg)
     rows = range(min(cfg.count, len(data.train)))
-    flipped = data.train.flipped
-    clean = data.train.with_noise(flipped)  # exchanged twice is as it was
+    marked = data.train.marked
     columns = {"image": [np.moveaxis(data.train[i]["image"].numpy(), 0, -1) for i in rows]}
-    if data.train.several and not flipped.any():
+    if data.train.several and not marked.any():
         columns |= annotators(data.train, rows)
         log.info("several people drew each image; training draws one of them for every image and epoch")
     else:
         shown = in_class_colours if cfg.data.task == "semantic" else np.asarray
-        columns["true mask"] = [shown(clean.mask(i)) for i in rows]
+        columns["true mask"] = [shown(data.train.clean_mask(i)) for i in rows]
         columns["training mask"] = [shown(data.train.mask(i)) for i in rows]
+        if marked.any():
+            columns["differs in"] = [differences(data.train.clean_mask(i), data.train.mask(i)) for i in rows]
     if data.negatives is not None:
         columns["negative image"] = first_images(data.negatives, len(rows))
+    done = "exchanged" if data.noise["type"] == "flip" else "changed"
     path = Path(cfg.runtime.outputs) / "figures" / f"{Run.for_config(cfg).path.name}-noise.png"
-    save_grid(columns, path, marked=[bool(flipped[i]) for i in rows], note="exchanged")
-    log.info("%d of %d masks exchanged (rate asked %g)", data.noise["flipped"], len(data.train), cfg.noise.rate)
+    save_grid(columns, path, marked=[bool(marked[i]) for i in rows], note=done)
+    log.info(
+        "%d of %d masks %s (rate asked %g), %.1f %% of the labelled pixels, %.1f %% of those of the %s masks",
+        data.noise["changed"],
+        len(data.train),
+        done,
+        cfg.noise.rate,
+        100 * data.noise["pixels"],
+        100 * data.noise["pixels_of_changed"],
+        done,
+    )
     return path
 
 
@@ -78,6 +90,26 @@ def first_images(dataset: ArrayDataset, count: int) -> list[np.ndarray]:
 
     found = [np.moveaxis(dataset[i]["image"].numpy(), 0, -1) for i in range(min(count, len(dataset)))]
     return found + [np.full_like(found[0], 255)] * (count - len(found))
+
+
+def differences(clean_HW: np.ndarray, noisy_HW: np.ndarray) -> np.ndarray:
+    """Where two masks differ, as a picture uint8 [H,W,3]: red; the boundaries of the true mask are darker.
+
+    Args:
+        clean_HW: labels.
+        noisy_HW: labels.
+    """
+    import numpy as np
+
+    picture = np.full((*clean_HW.shape, 3), 255, dtype=np.uint8)
+    differ_HW = clean_HW != noisy_HW
+    picture[differ_HW] = (214, 39, 40)
+    edge_HW = np.zeros(clean_HW.shape, dtype=bool)
+    edge_HW[:, 1:] |= clean_HW[:, 1:] != clean_HW[:, :-1]
+    edge_HW[1:] |= clean_HW[1:] != clean_HW[:-1]
+    picture[edge_HW] = (110, 110, 110)
+    picture[edge_HW & differ_HW] = (120, 20, 20)
+    return picture
 
 
 def annotators(dataset: ArrayDataset, rows: Iterable[int]) -> dict[str, list[np.ndarray]]:

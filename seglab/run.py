@@ -1,6 +1,6 @@
 """A run folder: its name is its config, its files are its state.
 
-``outputs/runs/<data>-<model>-<loss>[-q<noise>][-f<fold>of<folds>]-s<seed>-<ten signs of the identity>/`` holds
+``outputs/runs/<data>-<model>-<loss>[-<noise><rate>][-f<fold>of<folds>]-s<seed>-<ten signs of the identity>/`` holds
 ``config.yaml``, ``env.json``, ``log.jsonl``, ``train.log``, ``noise.json``, ``images.json``, ``post.json``,
 ``last.pt``, ``model.safetensors``, ``eval/``, ``samples/``, ``snapshots/`` where the schedule keeps some, and, written
 last, ``DONE`` or ``FAILED``.
@@ -40,8 +40,10 @@ class Run:
     def for_config(cls, cfg: DictConfig) -> Run:
         """The folder that belongs to a config; equal settings give the same one, however they were spelled."""
         rate, short = float(cfg.noise.rate), identity(cfg)[:SHORT]
+        noise = str(cfg.noise._target_).rsplit(".", 1)[-1].lower()
+        short_noise = "q" if noise == "flip" else noise
         fold = [f"f{cfg.fold.number}of{cfg.fold.of}"] if has_fold(cfg) else []
-        parts = [cfg.name, *([f"q{rate:g}"] if rate else []), *fold, f"s{cfg.seed}", short]
+        parts = [cfg.name, *([f"{short_noise}{rate:g}"] if rate else []), *fold, f"s{cfg.seed}", short]
         root = Path(cfg.runtime.outputs) / "runs"
         # The same settings may have been reached by other names, e.g. loss=cas_released and loss=cas loss.alpha=0.5.
         return cls(next(iter(sorted(root.glob(f"*-{short}"))), root / "-".join(parts)))

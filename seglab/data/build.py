@@ -72,16 +72,51 @@ def training_data(cfg: DictConfig) -> TrainingData:
         log.info("data=%s has no masks: none of its images is held out, there is nothing to validate on", cfg.data.name)
     train_rows, val_rows = hold_out(len(whole), val=cfg.val if labelled else 0, seed=cfg.seed)
     clean, val = whole.subset(train_rows), whole.subset(val_rows)
-    noise = instantiate(cfg.noise)
-    flipped = noise.choose(len(clean))
-    report = noise.report(clean.ids, flipped, clean)
-    log.info("%d training images, %d with exchanged masks; %d held out", len(clean), int(flipped.sum()), len(val))
+    train, report = with_noise(cfg, clean)
+    changed = "exchanged" if report["type"] == "flip" else "changed"
+    log.info("%d training images, %d with %s masks; %d held out", len(clean), report["changed"], changed, len(val))
+    if missed := report["chosen"] - report["changed"]:
+        log.info("noise=%s could not apply to %d of the %d images chosen", report["type"], missed, report["chosen"])
     augment = instantiate(cfg.augment) if cfg.get("augment") else None
     negatives = negative_images(cfg)
     if negatives is not None:
         log.info("%d negative images, from data=%s", len(negatives), cfg.negatives.data or cfg.data.name)
         negatives = negatives.augmented(augment)
-    return TrainingData(clean.with_noise(flipped).augmented(augment), val, report, negatives, labelled, images)
+    return TrainingData(train.augmented(augment), val, report, negatives, labelled, images)
+
+
+def with_noise(cfg: DictConfig, clean: ArrayDataset) -> tuple[ArrayDataset, dict[str, Any]]:
+    """The training images with the noise of a config, and what was done to them.
+
+    Changed masks are computed by the main process, kept in the cache folder, and read by the others.
+
+    Args:
+        cfg: config with ``noise``, ``data`` and ``runtime``.
+        clean: images with their true masks.
+
+    Raises:
+        ValueError: a setting outside its range, or an exchange of masks that have more than two regions.
+    """
+    noise = instantiate(cfg.noise)
+    chosen, (classes, background) = noise.choose(len(clean)), label_kind(cfg.data)
+    folder = Path(cfg.runtime.outputs) / "cache"
+    with distributed.main_first():
+        noisy = clean.with_noise(chosen, noise, classes=classes, background=background, folder=folder)
+    return noisy, noise.report(clean.ids, chosen, noisy, classes=classes)
+
+
+def label_kind(data: DictConfig) -> tuple[int, int | None]:
+    """What the labels of masks are, as a noise is told.
+
+    Returns:
+        Number of classes, 0 = regions whose numbers are names; and the class that is no object, None where all are.
+    """
+    if data.task == "regions":
+        return 0, None
+    names = list(data.get("classes") or ())
+    if data.task != "semantic" or not names:
+        return 2, 0
+    return len(names), 0 if names[0] == "background" else None
 
 
 def negative_images(cfg: DictConfig) -> ArrayDataset | None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seglab.data.palette import in_class_colours, in_colours
+from seglab.data.sample import IGNORE
 from seglab.report.figures.canvas import WIDTH, pictures, write_figure
 from seglab.report.figures.context import FigureContext
 from seglab.report.figures.networks import picture, run_config, trained_rows
@@ -22,13 +24,15 @@ log = logging.getLogger(__name__)
 
 
 def noise_samples(context: FigureContext, *, name: str, row: str | None = None, count: int = 6) -> list[Path]:
-    """Image, true mask and training mask, half of them exchanged where there are so many; exchanged ones are framed.
+    """Image, true mask, training mask and where the two differ; half of the images changed where there are so many.
+
+    Changed masks are framed. Where masks are only exchanged (``noise=flip``) there is no row of differences.
 
     Args:
         context: of rows that are trained; a finished run is not needed.
         name: end of the files' names.
         row: name of the row; None = the one with the largest noise rate, the first of several.
-        count: images at the most: the first exchanged and the first true ones in the order of the data set.
+        count: images at the most: the first changed and the first true ones in the order of the data set.
 
     Returns:
         The files written; none where no row is trained.
@@ -37,43 +41,56 @@ def noise_samples(context: FigureContext, *, name: str, row: str | None = None, 
         ValueError: no such row, or its data set is missing.
     """
     from seglab.data.build import training_data
+    from seglab.preview import differences
 
     config = _config(context, row, name)
     if config is None:
         log.info("figure %s: no row that is trained, nothing is drawn", name)
         return []
     title, cfg = config
-    train = training_data(cfg).train
-    flipped = train.flipped
-    clean = train.with_noise(flipped)  # exchanged twice is as it was
-    shown = choose(flipped, count=count)
+    data = training_data(cfg)
+    train, noise = data.train, data.noise
+    changed = train.marked
+    shown = choose(changed, count=count)
+    in_colour = in_class_colours if cfg.data.task == "semantic" else _regions_in_colours
     grid = [
         [picture(train, i) for i in shown],
-        [clean.mask(i) for i in shown],
-        [train.mask(i) for i in shown],
+        [in_colour(train.clean_mask(i)) for i in shown],
+        [in_colour(train.mask(i)) for i in shown],
     ]
-    columns = ["mask exchanged" if flipped[i] else "mask true" for i in shown]
-    marked = {(2, j) for j, i in enumerate(shown) if flipped[i]}
+    rows = ["image", "true mask", "mask the loss sees"]
+    done = "exchanged" if noise["type"] == "flip" else "changed"
+    if changed.any() and done == "changed":
+        grid.append([differences(train.clean_mask(i), train.mask(i)) for i in shown])
+        rows.append("differs in")
+    columns = [f"mask {done}" if changed[i] else "mask true" for i in shown]
+    marked = {(2, j) for j, i in enumerate(shown) if changed[i]}
     note = (
-        f"{title}, seed {cfg.seed}: {int(flipped.sum())} of the {len(train)} training masks of {cfg.data.name} are "
-        f"exchanged (noise rate {cfg.noise.rate:g}), framed here"
+        f"{title}, seed {cfg.seed}: {int(changed.sum())} of the {len(train)} training masks of {cfg.data.name} are "
+        f"{done} (noise rate {cfg.noise.rate:g}), framed here"
     )
+    if done == "changed":
+        note += f"; noise={noise['type']}, {100 * noise['pixels']:.1f} % of all labelled pixels are wrong"
     return write_figure(
         context,
-        lambda figure: pictures(
-            figure, grid, columns=columns, rows=["image", "true mask", "mask the loss sees"], marked=marked
-        ),
+        lambda figure: pictures(figure, grid, columns=columns, rows=rows, marked=marked),
         name=name,
-        height=0.9 + 3 * (WIDTH - 0.4) / max(len(shown), 4),
+        height=0.9 + len(rows) * (WIDTH - 0.4) / max(len(shown), 4),
         note=note,
     )
 
 
-def choose(flipped: np.ndarray, *, count: int) -> list[int]:
-    """Positions to show, in order: as many exchanged as true ones, more of one kind where the other is short."""
-    exchanged, true = np.flatnonzero(flipped), np.flatnonzero(~np.asarray(flipped, dtype=bool))
-    first = min(len(exchanged), max(count // 2, count - len(true)))
-    return sorted([*exchanged[:first].tolist(), *true[: count - first].tolist()])
+def choose(changed: np.ndarray, *, count: int) -> list[int]:
+    """Positions to show, in order: as many changed as true ones, more of one kind where the other is short."""
+    wrong, true = np.flatnonzero(changed), np.flatnonzero(~np.asarray(changed, dtype=bool))
+    first = min(len(wrong), max(count // 2, count - len(true)))
+    return sorted([*wrong[:first].tolist(), *true[: count - first].tolist()])
+
+
+def _regions_in_colours(mask_HW: np.ndarray) -> np.ndarray:
+    """A mask as it is where it has two labels, else in a colour for each."""
+    known_HW = mask_HW != IGNORE
+    return in_colours(np.where(known_HW, mask_HW, -1).astype(int)) if (mask_HW[known_HW] > 1).any() else mask_HW
 
 
 def _config(context: FigureContext, row: str | None, name: str) -> tuple[str, DictConfig] | None:
