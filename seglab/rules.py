@@ -70,7 +70,7 @@ RULES = {
     "augment.p": _number(lambda v: 0 <= v <= 1, "a probability, 0..1"),
     "augment.flip": _number(lambda v: 0 <= v <= 1, "a probability, 0..1"),
     "augment.blur": _number(lambda v: 0 <= v <= 1, "a probability, 0..1"),
-    "noise.rate": _number(lambda v: 0 <= v <= 1, "a share of the training masks, 0 <= rate <= 1"),
+    "noise.rate": _number(lambda v: 0 <= v <= 1, "a share of the training masks (ambiguous: pixels), 0 <= rate <= 1"),
     "count": _whole(1),
     "render": _one_of(True, False),
     "json": _one_of(True, False),

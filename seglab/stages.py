@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from seglab import distributed
+from seglab import distributed, hooks
 from seglab.data.augment import DeepLabAugment
 from seglab.data.loader import EpochBatches
 from seglab.phases import Phases
@@ -41,14 +41,16 @@ class Stages:
         self._batches = {m: _batches(cfg, images=images, negatives=negatives, mixed=m) for m in sorted(set(self.mixed))}
         self._steps = [self.batches(epoch).steps for epoch in range(schedule.epochs)]
         self.kept = schedule.snapshots(self._steps)
+        hooks.tell_epochs(loss, schedule.epochs)
 
     def batches(self, epoch: int) -> EpochBatches:
         """The batches of an epoch."""
         return self._batches[self.mixed[epoch]]
 
     def set(self, epoch: int) -> None:
-        """Bring the loss to the settings of an epoch; a loss that nothing is scheduled for is left alone."""
+        """Bring the loss to the settings of an epoch, and tell it which one begins, where it asks for either."""
         _set(self.loss, self.schedule.settings(epoch))
+        hooks.start_epoch(self.loss, epoch)
 
     def number(self, epoch: int, step: int) -> int:
         """The number of an optimiser step over the whole training, both arguments counted from 0."""
@@ -90,9 +92,11 @@ def check_stages(cfg: DictConfig, *, schedule: Any, loss: nn.Module) -> None:
 
     Raises:
         ValueError: the schedule sets what the loss does not have, or to a value that it does not take; negative images
-            are missing or of no use; masks are changed that are not read; or a batch cannot be worked off in pieces.
+            are missing or of no use; masks are changed that are not read; pixels are moved that are remembered; or a
+            batch cannot be worked off in pieces.
     """
     _check_masks(cfg, loss)
+    hooks.check_pixels_stay(cfg, loss)
     _check_settings(cfg, schedule, loss)
     epochs = epochs_of(schedule, loss)
     _check_negatives(cfg, schedule, loss, epochs)
@@ -125,12 +129,12 @@ def _set(loss: nn.Module, settings: dict[str, float]) -> None:
 
 
 def _check_masks(cfg: DictConfig, loss: nn.Module) -> None:
-    """Refuse to exchange or to fill masks for a loss that reads none."""
+    """Refuse to change or to fill masks for a loss that reads none."""
     if getattr(loss, "reads_masks", True):
         return
     if rate := OmegaConf.select(cfg, "noise.rate", default=0):
         raise ValueError(
-            f"noise.rate={rate}: loss={choice(cfg)} reads no masks, so that exchanging them does nothing: expected "
+            f"noise.rate={rate}: loss={choice(cfg)} reads no masks, so that changing them does nothing: expected "
             "noise.rate=0"
         )
     augment = instantiate(cfg.augment) if cfg.get("augment") else None

@@ -111,6 +111,7 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
     from seglab.environment import environment
     from seglab.evaluator import Evaluator, read_out
     from seglab.fold_lists import check_start, keep_list
+    from seglab.hooks import informed
     from seglab.samples import save_samples
     from seglab.stages import check_stages, choice
     from seglab.targets import instantiate
@@ -159,7 +160,7 @@ def work(cfg: DictConfig, run: Run, device: torch.device) -> None:
         cfg,
         run=run,
         model=model,
-        loss=loss.to(device),
+        loss=informed(loss, data.noise).to(device),
         dataset=data.train,
         negatives=data.negatives,
         device=device,

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from seglab import checkpoint, distributed, drift
+from seglab import checkpoint, distributed, drift, hooks
 from seglab.cli import Stopped
 from seglab.data.arrays import ArrayDataset
 from seglab.data.loader import make_loader
@@ -234,6 +234,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            **hooks.state_of(self.loss),
         }
         checkpoint.save(self.run.path, state)
 
@@ -253,6 +254,7 @@ class Trainer:
                 self.scaler.load_state_dict(state["scaler"])
             self.epoch, self.step, self.sums = state["epoch"], state["step"], dict(state["sums"])
             self.watch.overflows, self.watch.skipped = state.get("skipped", (0, 0))
+            hooks.restore(self.loss, state, path=self.run.path)
             log.info("going on from epoch %d, step %d", self.epoch + 1, self.step + 1)
         if distributed.is_main():
             self.journal.forget_from(self.epoch)
