@@ -12,6 +12,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seglab import interpolations as interpolations  # registered before any config is read
+from seglab.composed import Composed, store
 from seglab.data.names import swept_overrides
 from seglab.proposals.recipe import choose_folder
 from seglab.rules import ABSENT, check_values
@@ -21,6 +22,8 @@ from seglab.words import nearest
 
 RANKERS = "eval.rerank.rankers"
 """A mapping of names of one's own."""
+CLICKS = "eval.post.clicks"
+"""A key that only some read-outs take, and none has unless it is typed: numbers of a run do not depend on it."""
 
 
 def conf_dir() -> Path:
@@ -49,6 +52,26 @@ def compose(command: str, overrides: list[str] | None = None) -> DictConfig:
     Raises:
         ValueError: an override names something that does not exist.
     """
+    overrides = as_hydra_reads(overrides or [])
+    for override in overrides:
+        # Composing must not import anything: hydra.searchpath=[pkg://...] would. The command line has its own way.
+        if re.match(r"[+~ \t]*hydra(?![\w-])", override):
+            raise ValueError(f"{override}: Hydra's own settings belong on the command line")
+    kept = store()
+    made = kept.get(command, overrides) if kept else None
+    if made is None:
+        made = by_hydra(command, overrides)
+        if kept:
+            kept.put(command, overrides, made)
+    return finalise(*made)
+
+
+def by_hydra(command: str, overrides: list[str]) -> Composed:
+    """What Hydra itself makes of overrides.
+
+    Raises:
+        ValueError: an override names something that does not exist.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -57,11 +80,6 @@ def compose(command: str, overrides: list[str] | None = None) -> DictConfig:
 
     from seglab.explain import explain
 
-    overrides = as_hydra_reads(overrides or [])
-    for override in overrides:
-        # Composing must not import anything: hydra.searchpath=[pkg://...] would. The command line has its own way.
-        if re.match(r"[+~ \t]*hydra(?![\w-])", override):
-            raise ValueError(f"{override}: Hydra's own settings belong on the command line")
     outer = get_gh_backup()  # a command line that is running, perhaps
     GlobalHydra.instance().clear()
     try:
@@ -76,7 +94,7 @@ def compose(command: str, overrides: list[str] | None = None) -> DictConfig:
     choices, given = dict(cfg.hydra.runtime.choices), list(cfg.hydra.overrides.task)
     with open_dict(cfg):
         del cfg["hydra"]
-    return finalise(cfg, choices, given)
+    return Composed(cfg, choices, given)
 
 
 def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
@@ -86,8 +104,8 @@ def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
     category (``data=voc_coseg/cow`` is ``data=voc_coseg data.category=cow``). ``data.source.runs.cow=<id>`` adds to a
     mapping that is not there yet, which Hydra wants to be told by ``++``; so it is with a ranker of one's own
     (``eval.rerank.rankers.mine=[network]``), and ``eval.rerank.rankers={...}`` are all of them, not some more.
-    ``proposals=<folder>`` is ``proposals.folder=<folder>``. In ``overrides=[data.size=32]`` the inner
-    overrides are text.
+    ``proposals=<folder>`` is ``proposals.folder=<folder>``; ``eval.post.clicks=<file>`` adds to the read-out. In
+    ``overrides=[data.size=32]`` the inner overrides are text.
 
     Args:
         arguments: command line; every key that ends in ``run`` is looked at, several ids with commas included.
@@ -110,7 +128,7 @@ def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
             argument = f"{key}=[{value}]"
         if key.lstrip("+") == RANKERS and value.startswith("{") and f"~{RANKERS}" not in found:
             found.append(f"~{RANKERS}")
-        if one_of_runs or f"{key.lstrip('+')}.".startswith(f"{RANKERS}."):
+        if one_of_runs or key.lstrip("+") == CLICKS or f"{key.lstrip('+')}.".startswith(f"{RANKERS}."):
             argument = f"++{argument.lstrip('+')}"
         found.append(argument)
     return found

@@ -85,9 +85,9 @@ def trained_evaluator(run: Run, cfg: DictConfig, device: torch.device) -> Evalua
     own = run.config()
     if own.eval.post._target_ == cfg.eval.post._target_:
         evaluator.post.load(run.read_json("post.json"))
-    elif evaluator.post.needs_fit:  # another read-out than that of the training: fitted on the same held-out images
+    if evaluator.post.needs_fit:  # another read-out than that of the training: fitted on the same images
         own.runtime = cfg.runtime
-        evaluator.fit(training_data(own).val)
+        evaluator.fit(training_data(own).val, trained=own)
     return evaluator
 
 

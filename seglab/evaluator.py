@@ -28,6 +28,7 @@ from seglab.data.sample import Batch
 from seglab.forward import enlarged, forward
 from seglab.identity import resolved
 from seglab.post.region_maps import RegionMaps
+from seglab.post.shown import clicked_images, fit_post
 from seglab.run import Run, result_stem
 from seglab.snapshots import check_read_out, check_schedule, score_run
 from seglab.targets import instantiate
@@ -66,20 +67,20 @@ class Evaluator:
         quiet = None if distributed.is_main() and self.cfg.runtime.progress else True
         yield from tqdm(loader, desc=desc, unit="batch", leave=False, disable=quiet)
 
-    def fit(self, val: ArrayDataset) -> dict[str, Any]:
-        """Fit the read-out on held-out clean images; returns its state as plain types.
+    def fit(self, val: ArrayDataset, *, trained: DictConfig | None = None) -> dict[str, Any]:
+        """Fit the read-out on held-out clean images, or on images alone; returns its state as plain types.
+
+        Args:
+            val: the images held out, perhaps none.
+            trained: config of the training; None = the evaluator's own.
 
         Raises:
-            ValueError: nothing is held out and the read-out needs it.
+            ValueError: nothing is held out and the read-out needs it, or a click is wrong.
         """
         self.post = instantiate(self.cfg.eval.post)
         if not self.post.learns:
             return self.post.state()
-        for batch, logits in self.logits(val, "read-out"):
-            self.post.update(logits, batch["mask"])
-        self.post.sync(distributed.sum_, device=self.device)
-        self.post.finish()
-        return self.post.state()
+        return fit_post(self, val, self.cfg if trained is None else trained)
 
     def score(self, dataset: ArrayDataset, desc: str) -> Any:
         """The metrics object, filled with every image of the data set once."""
@@ -110,11 +111,15 @@ class Evaluator:
                 metrics.update(found, batch["mask"], batch["index"])
 
     def check_watch(self) -> None:
-        """Refuse a name in ``eval.watch`` that the metrics do not compute, before any training; all processes call it.
+        """Refuse what the metrics (``eval.watch``) or the read-out (clicks) cannot use, before any training.
+
+        All processes call it.
 
         Raises:
             ValueError: naming it and what is offered; or the metrics need snapshots that the training does not keep.
         """
+        if getattr(self.post, "clicks", None):
+            clicked_images(self.cfg, self.post.clicks)
         metrics = instantiate(self.cfg.eval.metrics)
         if getattr(metrics, "over_snapshots", False):
             check_schedule(self.cfg)

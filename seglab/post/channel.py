@@ -1,19 +1,21 @@
 """Saliency map = one softmax channel, chosen once per model on validation images (CAS section 4.2).
 
-A class-agnostic loss does not say which channel is the object. Legend: B batch, M channels, H W pixels.
+A class-agnostic loss does not say which channel is the object. Without a single clean mask one of the rules of
+:mod:`seglab.post.channel_rules` says it. Legend: B batch, M channels, H W pixels.
 Example: ``python -m seglab.train loss=cas eval.post.channel=auto``
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from seglab.metrics.correlation import ChannelCorrelation
+from seglab.post.channel_rules import RULES, ChannelRule, check_clicks
 
 log = logging.getLogger(__name__)
 
@@ -23,21 +25,28 @@ class Channel:
 
     Args:
         channel: ``auto`` takes the channel with the larger Pearson correlation with the clean validation masks;
-            a number, 0 or more, takes that one.
+            ``border``, ``size`` and ``clicks`` choose without masks, see :mod:`seglab.post.channel_rules`; a number, 0
+            or more, takes that channel.
+        clicks: CSV of clicks on objects for ``clicks``, see :mod:`seglab.clicks`.
 
     Raises:
-        ValueError: ``eval.post.channel`` is neither.
+        ValueError: ``eval.post.channel`` is none of these, or clicks are missing or have no use.
     """
 
     learns = True
     """Whether it is shown held-out images at all."""
 
-    def __init__(self, *, channel: str | int = "auto") -> None:
+    def __init__(self, *, channel: str | int = "auto", clicks: str | None = None) -> None:
         whole = isinstance(channel, int) and not isinstance(channel, bool) and channel >= 0
-        if channel != "auto" and not whole:
-            raise ValueError(f"eval.post.channel={channel}: expected auto or a channel's number, 0 or more")
-        self.channel = channel
-        self.chosen: int | None = None if channel == "auto" else int(channel)
+        if channel not in ("auto", *RULES) and not whole:
+            raise ValueError(
+                f"eval.post.channel={channel}: expected auto, {', '.join(RULES)} or a channel's number, 0 or more"
+            )
+        check_clicks(str(channel), clicks)
+        self.channel, self.clicks = channel, clicks
+        self.rule = ChannelRule(str(channel), clicks=clicks) if channel in RULES else None
+        self.told: dict[str, Any] = {}
+        self.chosen: int | None = int(channel) if whole else None
         self.correlations: list[float] = []
         self.correlation = ChannelCorrelation()
 
@@ -46,17 +55,37 @@ class Channel:
         """Whether validation images must be shown before the first map."""
         return self.chosen is None
 
-    def update(self, logits_BMHW: Tensor, masks_BHW: Tensor) -> None:
+    @property
+    def reads_masks(self) -> bool:
+        """Whether masks are looked at; a rule without masks is given none."""
+        return self.rule is None
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether held-out images say anything; of clicks the clicked images alone do."""
+        return self.channel != "clicks"
+
+    def update(self, logits_BMHW: Tensor, masks_BHW: Tensor | None) -> None:
         """Show a batch of validation images.
 
         Args:
             logits_BMHW: output of the model, float [B, M, H, W], M 2 or more.
-            masks_BHW: their clean masks, int [B, H, W], 0 background, 1 object, 255 ignored.
+            masks_BHW: their clean masks, int [B, H, W], 0 background, 1 object, 255 ignored; not looked at by a rule
+                without masks.
 
         Raises:
             ValueError: sizes differ, the masks hold other values, or there is one channel only.
         """
-        self.correlation.update(_softmax(logits_BMHW), masks_BHW)
+        if self.rule is not None:
+            self.rule.update(softmax(logits_BMHW))
+            return
+        assert masks_BHW is not None
+        self.correlation.update(softmax(logits_BMHW), masks_BHW)
+
+    def click(self, logits_BMHW: Tensor, places_B: Sequence[Sequence[tuple[float, float]]]) -> None:
+        """Show a batch of clicked images with their clicks, see :meth:`ChannelRule.click`."""
+        assert self.rule is not None
+        self.rule.click(softmax(logits_BMHW), places_B)
 
     def sync(self, all_reduce_fn: Callable[[Tensor], object], *, device: torch.device | str | None = None) -> None:
         """Add up what all processes saw; each of them calls it, between the last update and ``finish``.
@@ -65,21 +94,26 @@ class Channel:
             all_reduce_fn: sums a tensor over the processes in place.
             device: where the sums live on a process that saw no batch.
         """
-        self.correlation.sync(all_reduce_fn, device=device)
+        (self.rule or self.correlation).sync(all_reduce_fn, device=device)
 
     def finish(self) -> None:
         """Choose the channel.
 
         Raises:
-            ValueError: the choice is ``auto`` and no validation image was shown.
+            ValueError: the choice is not a number and nothing was shown.
         """
+        if self.rule is not None:
+            self.chosen = int(self.rule.scores().argmax())
+            self.told = self.rule.told([self.chosen])
+            return
         if self.correlation.images:
             self.correlations = self.correlation.value().tolist()
         if self.channel != "auto":
             return
         if not self.correlations:
             raise ValueError(
-                "eval.post.channel=auto without validation images: expected val above 0, or eval.post.channel=<number>"
+                "eval.post.channel=auto without validation images: expected val above 0, eval.post.channel=<number>, "
+                "or a rule that needs no masks (border, size, clicks)"
             )
         self.chosen = max(range(len(self.correlations)), key=self.correlations.__getitem__)
         if self.correlations[self.chosen] == 0:
@@ -100,18 +134,25 @@ class Channel:
         """
         if self.chosen is None:
             raise ValueError(
-                "eval.post.channel=auto: expected validation images (update, finish) or load() before maps"
+                f"eval.post.channel={self.channel}: expected validation images (update, finish) or load() before maps"
             )
         if self.chosen >= logits_BMHW.shape[1]:
             raise ValueError(f"eval.post.channel={self.chosen}: expected a number below {logits_BMHW.shape[1]}")
-        return _softmax(logits_BMHW)[:, self.chosen]
+        return softmax(logits_BMHW)[:, self.chosen]
 
     def state(self) -> dict[str, Any]:
-        """What was chosen and from what: ``channel``, ``correlations`` per channel and ``images`` seen."""
+        """What was chosen and from what: ``channel``, ``correlations`` per channel and ``images`` seen.
+
+        A rule without masks tells ``rule``, ``scores``, ``margin`` and ``agreement`` in place of correlations.
+        """
+        if self.rule is not None:
+            return {"channel": self.chosen, **self.told}
         return {"channel": self.chosen, "correlations": list(self.correlations), "images": self.correlation.images}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over a choice stored by :meth:`state`; a channel fixed by number is kept.
+
+        A choice by another rule than this read-out's is not taken over: it has to be fitted.
 
         Raises:
             ValueError: the state holds no channel.
@@ -119,13 +160,22 @@ class Channel:
         channel = state.get("channel")
         if not isinstance(channel, int) or isinstance(channel, bool) or channel < 0:
             raise ValueError(f"post-processing state with channel={channel}: expected a channel's number, 0 or more")
-        if self.channel == "auto":
+        if self.rule is not None:
+            if self.rule.took(state):
+                self.chosen, self.told = channel, {k: v for k, v in state.items() if k != "channel"}
+            return
+        if self.channel == "auto" and "rule" not in state:
             self.chosen = channel
         self.correlations = [float(c) for c in state.get("correlations", [])]
         self.correlation.images = int(state.get("images", 0))
 
 
-def _softmax(logits_BMHW: Tensor) -> Tensor:
+def softmax(logits_BMHW: Tensor) -> Tensor:
+    """Softmax over the channels, float32 [B, M, H, W].
+
+    Raises:
+        ValueError: the output has fewer than two channels.
+    """
     if logits_BMHW.ndim != 4 or logits_BMHW.shape[1] < 2:
         raise ValueError(
             f"output {tuple(logits_BMHW.shape)}: expected [B,M,H,W] with 2 channels or more (model.channels)"
