@@ -11,9 +11,10 @@ from seglab.tables.values import Cell, TableValues
 FIELDS = (
     *("table", "scale", "row", "kind", "column", "paper_column", "set", "metric", "protocol", "better"),
     *("seeds", "mean", "deviation", "published", "printed", "difference", "state", "reason", "runs", "dirty"),
+    *("overrides", "group", "x"),
 )
 """``seeds`` counts the finished ones; ``runs`` are the ids of the runs behind the number, joined by spaces; ``dirty``:
-one of them was trained by code with uncommitted changes."""
+one of them was trained by code with uncommitted changes; ``overrides``: what the column adds to the row's."""
 
 
 def csv_text(values: TableValues) -> str:
@@ -47,6 +48,9 @@ def csv_text(values: TableValues) -> str:
                     "reason": cell.reason,
                     "runs": " ".join(cell.runs),
                     "dirty": any(run in dirty for run in cell.runs),
+                    "overrides": " ".join(column.overrides),
+                    "group": column.group,
+                    "x": column.x,
                 }
             )
     return file.getvalue()

@@ -23,6 +23,8 @@ NOT_PAPER = (
     "The published numbers belong to the paper's data and networks, so a difference is not an error of reproduction."
 )
 
+NO_PAPER = "No paper has this table: rows, columns and claims are our own, and nothing is published to compare with."
+
 
 @dataclass(frozen=True)
 class Text:
@@ -100,7 +102,7 @@ def lay_out(values: TableValues) -> Layout:
     marks = {c.name: _marks(values, c, *digits[c.name]) for c in values.columns}
     for row in values.spec.rows:
         cells = [values.cells.get((row.name, c.name), Cell()) for c in values.columns]
-        name = f"{row.name} (not in the paper)" if row.kind == "extra" else row.name
+        name = f"{row.name} (not in the paper)" if row.kind == "extra" and not values.spec.is_ours else row.name
         lines = []
         if row.kind != "published":
             lines.append(_ours(layout, values, row, cells, digits, marks))
@@ -124,7 +126,9 @@ def scale_sentences(values: TableValues) -> list[str]:
     sentences = [f"Scale: {values.scale} ({values.scale_title})."]
     if values.scale == "smoke" and "mean nothing" not in values.scale_title:
         sentences.append(SMOKE)
-    if values.scale != "paper":
+    if values.spec.is_ours:
+        sentences.append(NO_PAPER)
+    elif values.scale != "paper":
         sentences.append(NOT_PAPER)
     return sentences
 
@@ -135,6 +139,8 @@ def reading(values: TableValues) -> str:
     together = num > 3 and values.seeds == tuple(range(first, last + 1))
     seeds = f"{first} to {last}" if together else ", ".join(str(s) for s in values.seeds)
     over = f"mean ± sample standard deviation over seeds {seeds}" if len(values.seeds) > 1 else f"seed {seeds}"
+    if values.spec.is_ours:
+        return f"Numbers: {over}. ↑ higher is better, ↓ lower is better. Best bold, second underlined."
     return (
         f"Ours: {over}. Difference: ours minus published. ↑ higher is better, ↓ lower is better. "
         "Best bold, second underlined, ours and published apart."
@@ -142,7 +148,12 @@ def reading(values: TableValues) -> str:
 
 
 def blocks(columns: Sequence[Column]) -> list[tuple[str, list[int]]]:
-    """Cut columns into blocks that can be read side by side: by metric where each has several, else in order."""
+    """Cut columns into blocks that can be read side by side: by group, else by metric where each has several.
+
+    Columns without a group, where others have one, stand in every block; a block's metrics stand one after the other.
+    """
+    if groups := list(dict.fromkeys(c.group for c in columns if c.group)):
+        return [part for group in groups for part in _group_blocks(columns, group)]
     everything = list(range(len(columns)))
     if len(columns) <= WIDEST:
         return [("", everything)] if columns else []
@@ -159,6 +170,17 @@ def blocks(columns: Sequence[Column]) -> list[tuple[str, list[int]]]:
         pieces = [part[i : i + size] for i in range(0, len(part), size)]
         found += [(f"{title} {i + 1} of {num}" if num > 1 else title, p) for i, p in enumerate(pieces)]
     return found
+
+
+def _group_blocks(columns: Sequence[Column], group: str) -> list[tuple[str, list[int]]]:
+    """The columns of a group, cut where they are too many."""
+    metrics = list(dict.fromkeys(c.metric for c in columns))
+    own = [i for i, c in enumerate(columns) if c.group in ("", group)]
+    own.sort(key=lambda i: metrics.index(columns[i].metric))
+    num = math.ceil(len(own) / WIDEST)
+    size = math.ceil(len(own) / num)
+    pieces = [own[i : i + size] for i in range(0, len(own), size)]
+    return [(f"{group} {i + 1} of {num}" if num > 1 else group, p) for i, p in enumerate(pieces)]
 
 
 def _ours(layout: Layout, values: TableValues, row: Row, cells: list[Cell], digits: dict, marks: dict) -> Line:

@@ -36,10 +36,12 @@ def markdown_text(values: TableValues, claims_board: Sequence[BoardLine], folder
         parts += ["\n".join(f"[^{i}]: {escape(joined([n]))}" for i, n in enumerate(layout.notes, 1))]
     parts += _figures(folder, figures)
     parts += _claims(values, claims_board)
-    parts += ["## Protocol", f"Of the paper ({escape(joined([spec.source]))}): {escape(joined([spec.protocol]))}"]
+    whose = "" if spec.is_ours else f"Of the paper ({escape(joined([spec.source]))}): "
+    parts += ["## Protocol", f"{whose}{escape(joined([spec.protocol]))}"]
     if values.columns:
         protocols = list(dict.fromkeys(c.protocol for c in values.columns))
-        parts.append(f"Ours are measured by `eval/protocol={'`, `'.join(protocols)}`; see `conf/eval/protocol`.")
+        what = "The numbers" if spec.is_ours else "Ours"
+        parts.append(f"{what} are measured by `eval/protocol={'`, `'.join(protocols)}`; see `conf/eval/protocol`.")
     if spec.notes:
         parts += ["## Notes", "\n".join(f"- {escape(joined([note]))}" for note in spec.notes)]
     parts += _runs(values)
@@ -77,6 +79,10 @@ def _cell(text: Text) -> str:
 def _claims(values: TableValues, board: Sequence[BoardLine]) -> list[str]:
     if not board:
         return []
+    if values.spec.is_ours:
+        lines = ["| claim, made before the numbers | at scale " + values.scale + " |", "|---|---|"]
+        lines += [f"| {escape(joined([line.text]))} | {_verdict(line.ours)} |" for line in board]
+        return ["## Claims", "\n".join(lines)]
     lines = ["| claim | in the paper's own numbers | ours (" + values.scale + ") |", "|---|---|---|"]
     for line in board:
         lines.append(f"| {escape(joined([line.text]))} | {_verdict(line.published)} | {_verdict(line.ours)} |")
@@ -112,7 +118,24 @@ def _runs(values: TableValues) -> list[str]:
         cells = (escape(run.row), str(run.seed), f"`{run.id}`", commit, escape(run.device), seconds)
         lines.append(f"| {' | '.join(cells)} |")
     dirty = ["dirty: the code had changes that were not committed."] if any(run.dirty for run in values.runs) else []
+    if any(column.overrides for column in values.columns):
+        lines = _runs_by_row(values)
+        dirty.insert(0, "The runs behind every number are named in the CSV file beside this one.")
     return [f"## Runs ({values.scale})", "\n".join(lines), *dirty]
+
+
+def _runs_by_row(values: TableValues) -> list[str]:
+    """One line a row, for a table whose rows are trained anew for many columns."""
+    lines = ["| row | runs | commits | devices | seconds together |", "|---|--:|---|---|--:|"]
+    for row in values.spec.rows:
+        ids = {i for column in values.columns for i in values.cells[row.name, column.name].runs}
+        own = {run.id: run for run in values.runs if run.id in ids}.values()
+        commits = {(run.commit or "unknown")[:10] + (" (dirty)" if run.dirty else "") for run in own}
+        seconds = f"{sum(run.seconds or 0 for run in own):.0f}"
+        devices = ", ".join(sorted({run.device for run in own}))
+        cells = (escape(row.name), str(len(own)), ", ".join(sorted(commits)), escape(devices), seconds)
+        lines += [f"| {' | '.join(cells)} |"] if own else []
+    return lines
 
 
 def escape(text: str) -> str:

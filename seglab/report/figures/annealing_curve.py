@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,21 @@ LABELS = {
 LOSS_LABEL = "sparse-CRF loss of the training images\nper pair, before its weight (no unit)"
 
 
+@dataclass(frozen=True)
+class Curves:
+    """What the figure shows, by row, one array for each seed.
+
+    Attributes:
+        scores: epochs and what was measured on the held-out images after them, float [2, epochs].
+        losses: epochs and the loss during them, float [2, epochs].
+        annealed: the last epoch of the annealing, counted from 1; 0 where there was none.
+    """
+
+    scores: Mapping[str, list[np.ndarray]]
+    losses: Mapping[str, list[np.ndarray]]
+    annealed: Mapping[str, int]
+
+
 def annealing_curve(
     context: FigureContext, *, name: str, rows: Sequence[str] | None = None, metric: str = "fbeta"
 ) -> list[Path]:
@@ -50,19 +66,20 @@ def annealing_curve(
     Raises:
         ValueError: no such row, or a run was not validated or was trained with another loss.
     """
-    names = trained_rows(context, rows, name)
-    if not names:
+    found = curves_of(context, name=name, rows=rows, metric=metric)
+    if found is None:
         log.info("figure %s: no finished run, nothing is drawn", name)
         return []
-    scores = {row: [validation(run, metric) for run in context.runs[row]] for row in names}
-    losses = {row: [sparse_loss(run) for run in context.runs[row]] for row in names}
-    annealed = {row: phase_ends(context.runs[row][0]) for row in names}
+    names, annealed = list(found.scores), found.annealed
 
     def paint(figure: Figure) -> None:
         look = {row: style["color"] for row, style in look_of(names).items()}
         panels = figure.subplots(1, 2)
         for axes, curves, label in zip(
-            panels, (scores, losses), (LABELS.get(metric, f"{metric} of held-out images"), LOSS_LABEL), strict=True
+            panels,
+            (found.scores, found.losses),
+            (LABELS.get(metric, f"{metric} of held-out images"), LOSS_LABEL),
+            strict=True,
         ):
             _panel(axes, curves, look)
             _mark(axes, annealed, look)
@@ -78,6 +95,40 @@ def annealing_curve(
         "two epochs are not of one measure"
     )
     return write_figure(context, paint, name=name, height=4.8, note=note)
+
+
+def curves_of(
+    context: FigureContext, *, name: str, rows: Sequence[str] | None = None, metric: str = "fbeta"
+) -> Curves | None:
+    """What the figure shows; None where no run is finished.
+
+    Args:
+        context: the logs of its finished runs are read.
+        name: of the figure, for messages.
+        rows: names of rows; None = all that have a finished run.
+        metric: of the validation.
+
+    Raises:
+        ValueError: no such row, or a run was not validated or was trained with another loss.
+    """
+    names = trained_rows(context, rows, name)
+    if not names:
+        return None
+    return Curves(
+        scores={row: [validation(run, metric) for run in context.runs[row]] for row in names},
+        losses={row: [sparse_loss(run) for run in context.runs[row]] for row in names},
+        annealed={row: phase_ends(context.runs[row][0]) for row in names},
+    )
+
+
+def common_epochs(seeds: Sequence[np.ndarray]) -> tuple[list[float], np.ndarray]:
+    """The epochs that all seeds have, and their values at these, float [seeds, epochs].
+
+    Args:
+        seeds: epochs and values, float [2, epochs], of each.
+    """
+    epochs = sorted(set.intersection(*(set(curve[0]) for curve in seeds)))
+    return epochs, np.array([curve[1][np.isin(curve[0], epochs)] for curve in seeds])
 
 
 def journal(run: Run) -> list[dict[str, float]]:
@@ -129,8 +180,7 @@ def phase_ends(run: Run) -> int:
 
 def _panel(axes: Axes, curves: Mapping[str, Sequence[np.ndarray]], colours: Mapping[str, str]) -> None:
     for row, seeds in curves.items():
-        epochs = sorted(set.intersection(*(set(curve[0]) for curve in seeds)))
-        values = np.array([curve[1][np.isin(curve[0], epochs)] for curve in seeds])
+        epochs, values = common_epochs(seeds)
         word = f"{row}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
         axes.plot(epochs, values.mean(0), color=colours[row], linewidth=2.2, label=word)
         if len(seeds) > 1:

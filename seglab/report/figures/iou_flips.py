@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from omegaconf import DictConfig, open_dict
 
+from seglab.atomic import write_atomic
 from seglab.report.figures.canvas import COLOURS, MARK, legend, write_figure
 from seglab.report.figures.context import FigureContext
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 DRAWN = 2000
 """Points of a drawn line at the most."""
+CURVES = ("flips", "iou", "bound", "uoi")
+"""Columns of the CSV beside the picture."""
 
 
 def iou_flips(
@@ -43,7 +46,7 @@ def iou_flips(
         seed: of the flips.
 
     Returns:
-        The files written.
+        The pictures written; beside them lies a CSV of the curves.
 
     Raises:
         ValueError: no such data set or image, missing files, or a share outside its range.
@@ -71,6 +74,7 @@ def iou_flips(
         "each once, a random other class, so that false positives = false negatives = flips; means over the classes of "
         f"the map; seed {seed}"
     )
+    write_curves(context.stem.with_name(f"{context.stem.name}-{name}.csv"), found)
     return write_figure(context, paint, name=name, height=4.3, note=note)
 
 
@@ -99,10 +103,31 @@ def label_map(node: DictConfig, image: str | None, *, figure: str) -> tuple[str,
     return best[1], best[2]
 
 
+def drawn_rows(found: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Numbers of flips that are drawn: at equal distances, up to where a class has no right pixel left."""
+    finite = np.flatnonzero(np.isfinite(found["uoi"]))
+    return np.unique(np.linspace(0, finite[-1], DRAWN).astype(int))
+
+
+def write_curves(path: Path, found: Mapping[str, np.ndarray]) -> Path:
+    """Write what is drawn as CSV, beside the picture: for whoever draws it in another way, the HTML report for one.
+
+    Args:
+        path: file to write; its folder is made.
+        found: from :func:`seglab.metrics.flip_curve.flip_curve`.
+
+    Returns:
+        ``path``.
+    """
+    rows = drawn_rows(found)
+    lines = [",".join(CURVES), *(",".join(f"{found[key][i]:.6g}" for key in CURVES) for i in rows)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_atomic(path, "\n".join(lines) + "\n")
+
+
 def draw_curves(left: object, right: object, found: Mapping[str, np.ndarray]) -> None:
     """IOU with its bound into the left panel, UOI into the right one, up to where a class has no right pixel left."""
-    finite = np.flatnonzero(np.isfinite(found["uoi"]))
-    rows = np.unique(np.linspace(0, finite[-1], DRAWN).astype(int))
+    rows = drawn_rows(found)
     x = found["flips"][rows] / 1000
     left.plot(x, found["iou"][rows], color=COLOURS[0], label="IOU")
     left.plot(

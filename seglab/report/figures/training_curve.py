@@ -77,16 +77,7 @@ def training_curve(context: FigureContext, *, name: str, rows: Sequence[str] | N
     Raises:
         ValueError: a row that the table does not have, or one that was trained with another loss.
     """
-    panels: dict[Bounds, dict[str, list[np.ndarray]]] = {}
-    for row in trained_rows(context, rows, name):
-        cfg = context.runs[row][0].config()
-        if not trained_with(context, row, CAS):
-            if rows is not None:
-                raise ValueError(f"figures: {name}: rows: '{row}' was trained with {cfg.loss._target_}, not with {CAS}")
-            continue
-        for title, runs in _by_data(row, context.runs[row]).items():
-            if curves := [curve for run in runs if len(curve := losses(run))]:
-                panels.setdefault(Bounds.of(cfg), {})[title] = curves
+    panels = losses_by_bounds(context, name=name, rows=rows)
     if not panels:
         log.info("figure %s: no finished run with CAS, nothing is drawn", name)
         return []
@@ -103,6 +94,32 @@ def training_curve(context: FigureContext, *, name: str, rows: Sequence[str] | N
 
     note = "loss: mean over the training images of an epoch; thin: single seeds, bold: their mean; N = 2 regions"
     return write_figure(context, paint, name=name, height=1.2 + 3.6 * shape[0], note=note)
+
+
+def losses_by_bounds(
+    context: FigureContext, *, name: str, rows: Sequence[str] | None = None
+) -> dict[Bounds, dict[str, list[np.ndarray]]]:
+    """What the curve shows: bounds -> row, with its data where these differ -> the loss of every epoch of each seed.
+
+    Args:
+        context: its finished runs are read.
+        name: of the figure, for messages.
+        rows: names of rows; None = all that were trained with CAS.
+
+    Raises:
+        ValueError: a row that the table does not have, or one that was trained with another loss.
+    """
+    panels: dict[Bounds, dict[str, list[np.ndarray]]] = {}
+    for row in trained_rows(context, rows, name):
+        cfg = context.runs[row][0].config()
+        if not trained_with(context, row, CAS):
+            if rows is not None:
+                raise ValueError(f"figures: {name}: rows: '{row}' was trained with {cfg.loss._target_}, not with {CAS}")
+            continue
+        for title, runs in _by_data(row, context.runs[row]).items():
+            if curves := [curve for run in runs if len(curve := losses(run))]:
+                panels.setdefault(Bounds.of(cfg), {})[title] = curves
+    return panels
 
 
 def _by_data(row: str, runs: Sequence[Run]) -> dict[str, list[Run]]:
