@@ -19,6 +19,7 @@ from seglab.cli import run_command
 from seglab.words import nearest
 
 if TYPE_CHECKING:
+    from seglab.composed import Store
     from seglab.launch.work import Outcome, Work
     from seglab.tables.plan import Job, Plan
     from seglab.tables.spec import Row
@@ -37,19 +38,29 @@ def table(cfg: DictConfig) -> None:
         ValueError: no such table or row; or, after everything else was done, cells that have no number.
         seglab.cli.Stopped: a signal stopped it; the same command goes on.
     """
+    from seglab.composed import remembered
+    from seglab.config import conf_dir
     from seglab.launch.engine import check_launch
-    from seglab.report.status import status_text
-    from seglab.tables.plan import Plan
-    from seglab.tables.proposals import proposals_status
 
     check_launch(cfg.launch)
     if cfg.runtime.rerun:
         raise ValueError("runtime.rerun=true: a table trains only what is missing; remove run folders that are to go")
+    with remembered(Path(cfg.runtime.outputs) / "cache" / "composed.json", conf_dir()) as composed:
+        make(cfg, composed)
+
+
+def make(cfg: DictConfig, composed: Store) -> None:
+    """Plan, train, write; see :func:`table`."""
+    from seglab.report.status import status_text
+    from seglab.tables.plan import Plan
+    from seglab.tables.proposals import proposals_status
+
     plan = Plan(cfg)
     chosen = choose(cfg, plan)
     jobs = {name: [(row, plan.row_jobs(name, row)) for row in rows] for name, rows in chosen.items()}
     wanted = [job for rows in jobs.values() for _, of_row in rows for job in of_row]
     look_for_data(cfg, plan, wanted)
+    composed.save()  # training may take days
     if not cfg.status and not cfg.render:
         train_what_is_missing(cfg, plan, wanted)
     for name, rows in jobs.items():

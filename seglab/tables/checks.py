@@ -14,13 +14,16 @@ from seglab.tables.reference import RunsOf
 from seglab.words import nearest
 
 if TYPE_CHECKING:
-    from seglab.tables.spec import Row, TableSpec
+    from seglab.tables.spec import Column, Row, TableSpec
 
 KINDS = ("ours", "published", "extra", "start")
 """ours: trained by the paper's authors, to be reproduced; published: quoted by them; extra: not in the paper; start:
 trained for other rows to start from or to take labels from, not shown."""
 WAYS = ("run", "cells", "difference", "unavailable")
 """Where the numbers of a row come from; a row has one of them."""
+
+RESERVED = ("seed", "data", "data.category", "runtime.outputs", "runtime.data_root")
+"""Keys that no column can set: they follow from the table's seeds, from a column's ``set`` and from the scale."""
 
 
 def check_spec(spec: TableSpec, where: str) -> None:
@@ -62,6 +65,21 @@ def _check_columns(spec: TableSpec, where: str) -> None:
         for name in column.mean_of:
             if name != "*" and name not in own:
                 raise ValueError(f"{where}: column '{column.name}': mean_of: no column '{name}'{nearest(name, own)}")
+        _check_overrides(column, f"{where}: column '{column.name}': overrides")
+
+
+def _check_overrides(column: Column, place: str) -> None:
+    """What a column adds to the rows' overrides; whether they compose is seen for each row, by its own."""
+    if column.overrides and column.mean_of:
+        raise ValueError(f"{place}: the column is a mean of others; expected them there")
+    keys = [override.partition("=")[0].strip() for override in column.overrides]
+    for key, override in zip(keys, column.overrides, strict=True):
+        if "=" not in override or not re.fullmatch(r"[A-Za-z_][\w./@]*", key):
+            raise ValueError(f"{place}: '{override}': expected <key>=<value>, e.g. noise.rate=0.3")
+        if key in RESERVED:
+            raise ValueError(f"{place}: '{override}': expected another key; the table itself sets {key}")
+        if keys.count(key) > 1:
+            raise ValueError(f"{place}: {key} appears more than once")
 
 
 def _check_row(spec: TableSpec, row: Row, place: str) -> None:

@@ -6,7 +6,8 @@ One runnable line: ``python -m seglab.table table=reg_t5 scale=small status=true
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -33,13 +34,14 @@ class Configs:
         self.outputs, self.data_root = outputs, data_root
         self._composed: dict[tuple[str, ...], DictConfig | ValueError] = {}
 
-    def of(self, row: Row, scale: Scale, domain: str | None) -> DictConfig:
+    def of(self, row: Row, scale: Scale, domain: str | None, *, last: tuple[str, ...] = ()) -> DictConfig:
         """A row's config without seed and start; not to be changed.
 
         Args:
             row: trained by overrides.
             scale: what stands in for what.
             domain: data set to train on, as it is at this scale; None = what stands in for the row's own.
+            last: overrides of the row's that the scale does not change: those of a column.
 
         Raises:
             ValueError: an override is wrong; :class:`seglab.data.pairs.DataMissing` where nothing stands in for data.
@@ -56,7 +58,8 @@ class Configs:
         model = own.name.split("-")[1]
         changed = (*data, f"model={(scale.models or {}).get(model, model)}")
         places = (f"runtime.outputs={self.outputs}", f"runtime.data_root={self.data_root}")
-        return self.compose(last_of_each((*run, *changed, *scale.changes(row, name), *places)))
+        kept = (o for o in last if key_of(o) != "model")
+        return self.compose(last_of_each((*run, *changed, *scale.changes(row, name), *kept, *places)))
 
     def label_places(self, row: Row, scale: Scale) -> dict[str, Place]:
         """Category -> where its network is trained, for a row with ``labels_from``.
@@ -132,6 +135,11 @@ def first_stand_in(scale: Scale, name: str) -> str:
     if not found:
         raise DataMissing(f"data={name}: nothing stands in for it at scale={scale.name}")
     return found[0]
+
+
+def with_overrides(row: Row, overrides: Sequence[str]) -> Row:
+    """A row as it is trained for a column, whose word counts where both set a key."""
+    return replace(row, run=last_of_each((*row.run, *overrides))) if overrides else row
 
 
 def key_of(override: str) -> str:

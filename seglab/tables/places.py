@@ -184,7 +184,8 @@ class Plan:
                     found.append(Number(answer.number, target.better))
                 elif not answer.measured:
                     looked.measured = False
-                    _add(missing, f"{target.paper_name} of table {reference.table} is not measured at this scale")
+                    whose = f" of table {reference.table}" if reference.table else ""
+                    _add(missing, f"{target.paper_name}{whose} is not measured at this scale")
                 elif answer.pending or not reference.many:
                     _add(absent, f"{row.name} of {reference.table}" if reference.table else row.name)
                 else:
@@ -264,7 +265,8 @@ def _reference(text: str, spec: TableSpec, load: Loader) -> Reference:
 def _rows(spec: TableSpec, name: str) -> tuple[Row, ...]:
     """The row of that name, or the rows that match; the paper's statements do not speak of rows it does not have."""
     exact = tuple(row for row in spec.rows if row.name == name)
-    return exact or tuple(row for row in spec.rows if "*" in name and row.kind in PAPER and matches(row.name, name))
+    kinds = (*PAPER, "extra") if spec.is_ours else PAPER
+    return exact or tuple(row for row in spec.rows if "*" in name and row.kind in kinds and matches(row.name, name))
 
 
 def _add(to: list[str] | set[str], what: str) -> None:

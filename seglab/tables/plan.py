@@ -1,6 +1,7 @@
 """Which runs a table needs: every row, data set and seed, composed to a config and so to a run folder.
 
-A run that several rows or tables ask for is one run, see :mod:`seglab.tables.job`.
+A run that several rows or tables ask for is one run, see :mod:`seglab.tables.job`. A column may add overrides to the
+rows' own, so that rows are losses and columns are kinds and rates of noise.
 
 One runnable line: ``python -m seglab.table table=all status=true``.
 """
@@ -16,7 +17,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from seglab.data.pairs import DataMissing
-from seglab.tables.configs import Configs, first_stand_in
+from seglab.tables.configs import Configs, first_stand_in, with_overrides
 from seglab.tables.folds import add_folds
 from seglab.tables.job import Job
 from seglab.tables.reference import Place, RunsOf
@@ -94,7 +95,7 @@ class Plan:
         if row.difference:
             rows = [self.spec(table).row(name) for name in row.difference]
             return [job for other in rows for job in self.cell_jobs(table, other, column)]
-        place = Place(self.spec(table).column(column.paper_name).set, column.set)
+        place = Place(self.spec(table).column(column.paper_name).set, column.set, column.overrides)
         if row.cells:
             wanted = self.reference(table, row, column)
             return [self._job_of(wanted, table, place, seed) for seed in self.scale(wanted.table).seeds]
@@ -116,7 +117,9 @@ class Plan:
         """The config of one of a row's own jobs with the settings of ``eval`` that the row itself asks for."""
         trained_on = row.trained_on or self.spec(table).trained_on
         domain = None if trained_on == "row" else job.cfg.data.name
-        return job.cfg_for(self.configs.of(row, self.scale(table), domain).eval.protocol.name)
+        last = next((c.overrides for c in self.columns(table) if not c.mean_of), ())
+        cfg = self.configs.of(with_overrides(row, last), self.scale(table), domain, last=last)
+        return job.cfg_for(cfg.eval.protocol.name)
 
     def check_reference(self, text: str, table: str) -> None:
         """Find the row that a row of ``table`` names, and its column.
@@ -138,22 +141,27 @@ class Plan:
         """The job that a reference names, for a row of ``table`` that is looked at on ``place``."""
         other = wanted.table or table
         spec = self.spec(other)
+        if place is not None and other != table:
+            place = replace(place, overrides=())  # a row of another table is trained as that table says
         if wanted.column:
-            paper = spec.column(wanted.column).set
+            column = spec.column(wanted.column)
+            paper = column.set
             stand_ins = self.scale(other).stand_ins(paper)
             if not stand_ins:
                 problem = f"data={paper}: nothing stands in for it at scale={self.scale(other).name}"
                 return Job(spec.id, wanted.row, seed, problem=problem, data_missing=True)
-            place = Place(paper, stand_ins[0])
+            place = Place(paper, stand_ins[0], column.overrides)
         return self._job(other, spec.row(wanted.row), place, seed)
 
     def _job(self, table: str, row: Row, place: Place | None, seed: int) -> Job:
-        asked = (table, row.name, place if self._is_local(table, row) else None, seed)
+        if place is not None and not self._is_local(table, row):
+            place = Place("", "", place.overrides) if place.overrides else None
+        asked = (table, row.name, place, seed)
         if asked in self._open:
             raise ValueError(f"table={table}: row '{row.name}': starts_from: the rows start from each other")
         if asked not in self._asked:
             self._open.append(asked)
-            job = self._new_job(table, row, asked[2], seed)
+            job = self._new_job(table, with_overrides(row, place.overrides if place else ()), place, seed)
             self._open.remove(asked)
             # The same run may belong to other rows and tables: they share the job.
             known = self.jobs.setdefault(job.key, job)
@@ -172,15 +180,17 @@ class Plan:
         return self._asked[asked]
 
     def _new_job(self, table: str, row: Row, place: Place | None, seed: int) -> Job:
-        job = Job(self.spec(table).id, row.name, seed, where=place.set if place else "")
+        job = Job(self.spec(table).id, row.name, seed, where=place.words if place else "")
         try:
-            cfg = copy.deepcopy(self.configs.of(row, self.scale(table), self._domain(table, row, place)))
+            domain, last = self._domain(table, row, place), place.overrides if place else ()
+            cfg = copy.deepcopy(self.configs.of(row, self.scale(table), domain, last=last))
             labels = self.configs.label_places(row, self.scale(table)) if row.labels_from else {}
         except ValueError as error:
             job.problem, job.data_missing = str(error), isinstance(error, DataMissing)
             return job
         cfg.seed = seed
         for category, photos in labels.items():
+            photos = replace(photos, overrides=place.overrides if place else ())
             job.labels[category] = self._job_of(RunsOf.read(row.labels_from), table, photos, seed)
         if row.starts_from:
             job.start = self._job_of(RunsOf.read(row.starts_from), table, place, seed)

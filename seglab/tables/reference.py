@@ -37,12 +37,19 @@ class Place:
     Attributes:
         paper: the set's name in the paper's table, e.g. ``voc_coseg/cow``.
         set: the set that stands for it; the same at ``scale=paper``.
+        overrides: what the column adds to the row's overrides of ``seglab.train``.
     """
 
     paper: str
     set: str
+    overrides: tuple[str, ...] = ()
 
     @property
     def category(self) -> str:
         """What follows the stroke in the paper's name; empty for a set without categories."""
         return self.paper.partition("/")[2]
+
+    @property
+    def words(self) -> str:
+        """What tells jobs of a row apart that have no config."""
+        return " ".join(filter(None, (self.set, *self.overrides)))

@@ -73,13 +73,17 @@ class Scale:
         own = [c for c in spec.columns if not c.mean_of and self.keeps(c)]
         # Headings of a table with one metric on several data sets name these only.
         sets_only = len({c.metric for c in own}) == 1 < len({c.set for c in own})
+        sets = {c.set for c in own}
+        # Columns that differ in how the rows are trained, on one data set, are not told apart by its name.
+        plain = len(sets) == 1 and len(self.stand_ins(*sets)) == 1 and any(c.overrides for c in own)
         found: list[Column] = []
         for c in filter(self.keeps, spec.columns):
             names = [o.set for o in own if "*" in c.mean_of or o.paper_name in c.mean_of]
             if c.mean_of:
                 found += [c] if any(map(self.stand_ins, names)) else []
             else:
-                found += [_stand_in(c, name, sets_only=sets_only) for name in self.stand_ins(c.set)]
+                names = self.stand_ins(c.set)
+                found += [replace(c, set=n) if plain else _stand_in(c, n, sets_only=sets_only) for n in names]
         return tuple(found)
 
     def keeps(self, column: Column) -> bool:

@@ -19,6 +19,9 @@ from seglab.tables.checks import check_spec
 from seglab.tables.fields import build, fits
 from seglab.words import nearest
 
+OURS = "ours"
+"""In place of a paper's name: a table of our own, without published numbers."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -34,6 +37,11 @@ class Column:
         mean_of: for a mean over other columns: their headings, or ``*`` for all others; the mean is taken over those
             that the scale has.
         factor: what ours are multiplied by, e.g. 0.01 where the paper prints shares and the metric is in percent.
+        overrides: of ``seglab.train``, added to those of every row for the run that is looked at in this column, e.g.
+            ``[noise=boundary, noise.rate=0.3]``; columns with equal overrides share their runs.
+        group: what the column belongs to; columns of a group form a block of the table and a panel of a plot. Those
+            without one, in a table where others have one, belong to all groups.
+        x: its position on the horizontal axis of that panel.
     """
 
     name: str
@@ -44,6 +52,9 @@ class Column:
     paper_name: str = ""
     mean_of: tuple[str, ...] = ()
     factor: float = 1.0
+    overrides: tuple[str, ...] = ()
+    group: str = ""
+    x: float | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,7 @@ class TableSpec:
 
     Attributes:
         id: name of the file.
-        paper: short name of the paper.
+        paper: short name of the paper; :data:`OURS` for a table that no paper has.
         title: caption as printed.
         source: where it is printed.
         protocol: how the authors trained and measured.
@@ -138,6 +149,11 @@ class TableSpec:
     trained_on: str = "row"
     scales: Mapping[str, Mapping[str, Any]] | None = None
     figures: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether no paper has the table: its rows and claims are our own."""
+        return self.paper == OURS
 
     def row(self, name: str) -> Row:
         """The row of that name."""

@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas
 import pytest
 
+from seglab.report.blocks import blocks
 from seglab.report.latex import escape
-from seglab.report.layout import blocks, lay_out
+from seglab.report.layout import lay_out
 from seglab.report.tables import write_tables
 from seglab.tables.claims import BoardLine, Verdict
 from seglab.tables.spec import Column, TableSpec, parse_table
