@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seglab.data.palette import in_class_colours, in_colours
-from seglab.data.sample import IGNORE
 from seglab.report.figures.canvas import WIDTH, pictures, write_figure
 from seglab.report.figures.context import FigureContext
 from seglab.report.figures.networks import picture, run_config, trained_rows
@@ -89,6 +88,8 @@ def choose(changed: np.ndarray, *, count: int) -> list[int]:
 
 def _regions_in_colours(mask_HW: np.ndarray) -> np.ndarray:
     """A mask as it is where it has two labels, else in a colour for each."""
+    from seglab.data.sample import IGNORE
+
     known_HW = mask_HW != IGNORE
     return in_colours(np.where(known_HW, mask_HW, -1).astype(int)) if (mask_HW[known_HW] > 1).any() else mask_HW
 
