@@ -46,7 +46,8 @@ def save_samples(evaluator: Evaluator, dataset: ArrayDataset, path: Path, *, cou
         columns["regions"] = maps
     else:
         columns |= {"map": maps, "map > 2 mean": [m > 2 * m.mean() for m in maps]}
-    return save_grid(columns, path, titles=titles)
+    told = {"columns": list(columns), "ids": [str(name) for name in dataset.ids[: len(rows)]]}
+    return save_grid(columns, path, titles=titles, told=told)
 
 
 def _named(classes_HW: np.ndarray, names: Sequence[str]) -> str:

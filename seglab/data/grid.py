@@ -6,11 +6,14 @@ save_grid({'mask': [np.eye(8, dtype=np.uint8)]}, 'grid.png')"``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from seglab.atomic import replacing
 from seglab.data.palette import in_colours
@@ -28,6 +31,7 @@ def save_grid(
     marked: Sequence[bool] | None = None,
     note: str = "marked",
     cell: int = 128,
+    told: Mapping[str, Any] | None = None,
 ) -> Path:
     """Draw one row per picture and one labelled column per name.
 
@@ -39,6 +43,8 @@ def save_grid(
         marked: rows to frame in red, e.g. those whose mask was exchanged.
         note: word added to the title of marked rows.
         cell: longer side of a picture in the grid, pixels.
+        told: what the file says of itself to other programs, e.g. the ids of its images; stored as JSON in the text
+            chunk ``seglab`` of a PNG.
 
     Returns:
         The path.
@@ -72,8 +78,15 @@ def save_grid(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        page.save(temporary, format=Image.registered_extensions()[path.suffix.lower()])
+        kind = Image.registered_extensions()[path.suffix.lower()]
+        page.save(temporary, format=kind, **({"pnginfo": _text(told)} if told is not None and kind == "PNG" else {}))
     return path
+
+
+def _text(told: Mapping[str, Any]) -> PngInfo:
+    chunks = PngInfo()
+    chunks.add_text("seglab", json.dumps(told))
+    return chunks
 
 
 def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: int) -> str:

@@ -218,7 +218,7 @@ def _marks(values: TableValues, column: Column, own: int, theirs: int) -> dict[s
 
 
 def rank(numbers: dict[str, float], better: str) -> dict[str, str]:
-    """Row -> ``best`` or ``second``, of two numbers or more; equal numbers share a place.
+    """Row -> ``best`` or ``second``, where two numbers differ; equal numbers share a place.
 
     Args:
         numbers: row -> number as it is shown.
@@ -226,7 +226,7 @@ def rank(numbers: dict[str, float], better: str) -> dict[str, str]:
     """
     finite = {name: number for name, number in numbers.items() if math.isfinite(number)}
     order = sorted(set(finite.values()), reverse=better == "higher")[:2]
-    if len(finite) < 2:
+    if len(order) < 2:
         return {}
     names = dict(zip(order, ("best", "second"), strict=False))
     return {name: names[number] for name, number in finite.items() if number in names}

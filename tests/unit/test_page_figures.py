@@ -18,8 +18,9 @@ from seglab.report.page.curves import curve_figures
 from seglab.report.page.figure import KINDS, Figure
 from seglab.report.page.figures import figures_of
 from seglab.report.page.grids import grids_of
+from seglab.report.page.marks import colour_of, shape_of
 from seglab.report.page.pictures import data_uri
-from seglab.report.page.pr_curves import curves_of, pr_figures
+from seglab.report.page.pr_curves import Place, curves_of, pr_figures
 from seglab.run import Run
 from seglab.tables.spec import Column, Row, TableSpec
 from seglab.tables.values import Cell, RunInfo, TableValues
@@ -99,7 +100,7 @@ def test_a_table_without_axis_or_numbers_has_no_plot():
 def test_precision_and_recall_are_means_over_the_seeds(tmp_path):
     values = noise_table()
     runs = [trained(tmp_path, "a-s0", precision=0.4), trained(tmp_path, "a-s1", precision=0.8)]
-    found = curves_of(values, {run.path.name: run for run in runs}, "sod", "cas", reasons := [])
+    found = curves_of(values, {run.path.name: run for run in runs}, Place("sod"), reasons := [])
     recall, precision = found["CAS 0.1"]
     assert (recall, precision, reasons) == (pytest.approx([1, 0.5, 0]), pytest.approx([0.6] * 3), [])
     (figure,) = pr_figures("t-small", values, runs)
@@ -166,7 +167,7 @@ def test_the_budget_makes_smaller_then_leaves_out_and_says_so(tmp_path, caplog):
     assert "made smaller 1 times" in caplog.text
     few = figures_of(tmp_path, tables, {}, limit_bytes=whole["t-b"] + 1000)
     assert [f.table for f in few] == ["t-b"]
-    assert "is left out" in caplog.text
+    assert "left out 1 figure (t-a-grid)" in caplog.text
     assert figures_of(tmp_path, tables, {}, limit_bytes=0) == []
 
 
@@ -216,6 +217,7 @@ def test_grids_are_cut_into_a_strip_for_each_image(tmp_path):
     run = trained(tmp_path, "sod-unet-s0-0123456789")
     file = pictures(run, 3)
     (grid,) = grids_of([run], limit_bytes=10**7)
+    assert (grid["ids"][0], grid["named"]) == ("held-out image 1", False)
     assert grid["run"] == run.path.name
     assert grid["columns"] == ["image", "mask", "map", "map > 0.5"]
     assert grid["scores"] == {"held out: mae": 0.125, "sod: mae": 0.25}
@@ -225,6 +227,83 @@ def test_grids_are_cut_into_a_strip_for_each_image(tmp_path):
     with Image.open(file) as page:
         there = np.asarray(page.convert("L"), dtype=float)[24 + 152 : 24 + 152 + 128, 6 : 6 + 530]
     assert np.abs(np.asarray(strip.convert("L"), dtype=float) - there).mean() < 12, "the second row of the grid"
+
+
+def test_grids_are_named_by_what_their_files_say(tmp_path):
+    run = trained(tmp_path, "sod-unet-s0-0123456789")
+    pictures(run, 3, told={"columns": ["a", "<b>", "c", "d"], "ids": ["cat 1", "<i>", "dog"]})
+    (grid,) = grids_of([run], limit_bytes=10**7)
+    assert (grid["ids"], grid["columns"], grid["named"]) == (["cat 1", "<i>", "dog"], ["a", "<b>", "c", "d"], True)
+    pictures(run, 3, told={"columns": "image", "ids": 3})
+    (grid,) = grids_of([run], limit_bytes=10**7)
+    assert (grid["columns"][0], grid["ids"][0]) == ("image", "held-out image 1"), "another program's chunk"
+
+
+def test_samples_tell_their_ids_and_columns(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from seglab import samples
+
+    class Set(list):
+        ids = ("first", "second", "third")
+
+        def mask(self, i):
+            return np.eye(8, dtype=np.uint8)
+
+    maps = [np.full((8, 8), 0.7, dtype=np.float32)] * 2
+    monkeypatch.setattr(samples, "maps_of", lambda *a: maps)
+    monkeypatch.setattr(
+        samples, "_given", lambda d, rows: {"image": maps[: len(rows)], "mask": [d.mask(0)] * len(rows)}
+    )
+    evaluator = SimpleNamespace(post=None, cfg=SimpleNamespace(eval=SimpleNamespace(protocol={"adaptive": 2})))
+    monkeypatch.setattr("seglab.evaluator.kind_of", lambda post: "map")
+    file = samples.save_samples(evaluator, Set([0, 1, 2]), tmp_path / "epoch-0001.png", count=2)
+    with Image.open(file) as opened:
+        told = json.loads(opened.text["seglab"])
+    assert told == {"columns": ["image", "mask", "map", "map > 2 mean"], "ids": ["first", "second"]}
+
+
+def test_runs_that_were_trained_differently_are_never_averaged(tmp_path):
+    columns = tuple(
+        Column(
+            f"{g} {x} F",
+            "sod",
+            "fbeta",
+            "higher",
+            paper_name=f"{g} {x} F",
+            group=g,
+            x=x,
+            overrides=(f"noise={g}", str(x)),
+        )
+        for g, x in (("flip", 0.1), ("flip", 0.5), ("flip", 1.0), ("drop", 0.5))
+    )
+    cells = {("CE", c.name): Cell(ours=(1.0,), seeds=(0,), runs=(f"r{i}",)) for i, c in enumerate(columns)}
+    runs = [trained(tmp_path, f"r{i}", precision=0.1 * (i + 1)) for i in (0, 1, 3)]
+    (figure,) = pr_figures("t-small", table([Row("CE", "ours")], cells, columns=columns), runs)
+    assert "Of every group" in figure.caption
+    titles = [name for name in ("flip 0.1", "flip 0.5", "flip 1.0", "drop 0.5") if f"cas, {name}" in figure.html]
+    assert titles == ["flip 0.5", "drop 0.5"], "the last of each group that has curves"
+    assert [round(v, 3) for v in (0.2, 0.4) if f": 1, {v:g}" in figure.html or f"{v:g}" in figure.html] == [0.2, 0.4]
+
+
+def test_groups_of_columns_share_the_axis_of_their_metric():
+    columns = tuple(
+        Column(f"{g} {x}", "sod", "mae", "lower", paper_name=f"{g} {x}", group=g, x=x, overrides=(f"noise={g}", str(x)))
+        for g in ("flip", "drop")
+        for x in (0.1, 0.9)
+    )
+    cells = {("CE", c.name): Cell(ours=(0.9 if c.group == "flip" else 0.1,)) for c in columns[:3]}
+    (figure,) = curve_figures("t-small", table([Row("CE", "ours")], cells, columns=columns))
+    plots = [re.findall(r">(-?[\d.]+)</text>", svg) for svg in re.findall(r"<svg.*?</svg>", figure.html, re.DOTALL)]
+    ends = [plot for plot in plots if len(plot) > 3]
+    assert len(ends) == 2
+    assert ends[0] == ends[1], "ticks of both axes"
+    assert {"0.00", "1.00"} <= set(ends[0]), "all lines fit"
+
+
+def test_lines_of_one_plot_are_told_apart_by_colour_or_mark():
+    looks = [(colour_of(i), shape_of(i)) for i in range(1, 65)]
+    assert len(set(looks)) == 64
 
 
 def test_grids_keep_the_line_of_text_below_pictures(tmp_path):

@@ -13,6 +13,8 @@ from PIL import Image
 from report_folder import EVIL, EVIL_RUN, MEANS, values, write_outputs, write_run
 
 from seglab.report.csvfile import csv_text
+from seglab.report.layout import rank
+from seglab.report.markdown import markdown_text
 from seglab.report.page import claims as claims_module
 from seglab.report.page import errata as errata_module
 from seglab.report.page import figures as figures_module
@@ -22,6 +24,7 @@ from seglab.report.page.claims import claims_board, counts
 from seglab.report.page.collect import collect_page
 from seglab.report.page.errata import errata
 from seglab.report.page.figure import Figure
+from seglab.report.page.overview import pair, scale_words
 from seglab.report.page.runs import read_run
 from seglab.report.page.stored import read_table
 from seglab.report.page.tables import shown_table
@@ -142,18 +145,104 @@ def test_errata_name_the_known_misprint() -> None:
 
 def test_a_drawing_that_could_run_or_load_something_is_left_out(tmp_path, drawn, caplog) -> None:
     harmless = '<svg viewBox="0 0 1 1"><path style="fill:url(#a)"/></svg><img src="data:image/png;base64,AA">'
+    harmless += '<svg><text title="a > b onload=1">onset = 3, onload=alert(1), src=http://a, url(http://a)</text></svg>'
     bad = [
         "<svg onload=alert(1)>",
         "<script>1</script>",
         '<img src="https://example.org/a.png">',
         "<svg><style>a{fill:url(http://a)}</style>",
+        '<svg><g data-a=">" OnClick = alert(1)></g>',
+        "<a href=' javascript:alert(1)'>x</a>",
+        '<svg><use xlink:href="http://a#b"/>',
+        "<svg><text>x</text><path d='",
+        '<svg><set attributeName="onload" to="1"/>',
+        '<p style="background: url(//a)">x</p>',
     ]
     drawn["figures"] = [Figure(f"f{i}", f"t{i}", "", html, "other") for i, html in enumerate([harmless, *bad])]
     with caplog.at_level(logging.WARNING):
         text = page(write_outputs(tmp_path), drawn)
     assert 'id="f0"' in text
-    assert not re.search(r'id="f[1-4]"', text)
+    assert not re.search(r'id="f[1-9]', text)
     assert caplog.text.count("is left out: it holds") == len(bad)
+
+
+def test_a_misprint_is_sorted_as_printed_and_compared_as_read(tmp_path) -> None:
+    made = values()
+    made.cells["A", "shapes F"] = replace(made.cells["A", "shapes F"], published=0.4, printed=1.2)
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "mine-small.csv").write_text(csv_text(made), encoding="utf-8")
+    table = collect_page(tmp_path).tables["mine-small"]
+    cell = table.values.cells["A", "shapes F"]
+    assert (cell.published, cell.printed) == (0.4, 1.2)
+    row = shown_table(table, {}).blocks[0].rows[0]
+    assert [(c.kind, float(c.key)) for c in row.cells[:3]] == [("ours", 0.9), ("published", 1.2), ("difference", 0.5)]
+    assert row.cells[1].text.dagger
+    assert row.cells[2].text.main == "+0.500"
+
+
+def test_a_column_of_equal_numbers_has_no_best(tmp_path) -> None:
+    assert rank({"a": 0.5, "b": 0.5}, "higher") == {}
+    assert rank({"a": 0.5}, "higher") == {}
+    assert rank({"a": 0.5, "b": 0.5, "c": 0.4}, "higher") == {"a": "best", "b": "best", "c": "second"}
+    assert rank({"a": 0.5, "b": float("nan"), "c": 0.4, "d": 0.3}, "lower") == {"d": "best", "c": "second"}
+
+
+def test_a_table_of_our_own_says_no_word_of_a_paper(tmp_path, drawn, monkeypatch) -> None:
+    made = values()
+    spec = replace(
+        made.spec, id="beyond_noise", paper="ours", rows=tuple(replace(r, kind="extra") for r in made.spec.rows)
+    )
+    flip, drop = (
+        replace(c, overrides=(f"noise={g}",), group=g, x=0.3) for c, g in zip(made.columns, "ab", strict=True)
+    )
+    made = replace(made, spec=spec, columns=(flip, drop), scale_title="SOD (200), 64 px")
+    (tmp_path / "tables").mkdir()
+    file = tmp_path / "tables" / "beyond_noise-small.csv"
+    file.write_text(csv_text(made), encoding="utf-8")
+    file.with_suffix(".md").write_text(markdown_text(made, (), folder=tmp_path, figures=()), encoding="utf-8")
+    read = read_table(file).values
+    assert read.scale_title == "SOD (200), 64 px"
+    assert [(c.overrides, c.group, c.x) for c in read.columns] == [(("noise=a",), "a", 0.3), (("noise=b",), "b", 0.3)]
+    assert [(run.id[-14:], run.row) for run in read.runs] == [("-s0-0123456789", row) for row in "ABD"], (
+        "from its cells"
+    )
+    shown = shown_table(collect_page(tmp_path).tables["beyond_noise-small"], {})
+    assert [block.title for block in shown.blocks] == ["a", "b"]
+    assert not any(row.extra for row in shown.blocks[0].rows if row.name in "ABCD")
+    monkeypatch.setattr(claims_module, "table_ids", lambda: ["beyond_noise"])
+    lines = counts(claims_board({}))
+    assert [line["of"] for line in lines] == ["not run"]
+    board = claims_board({"beyond_noise-small": read})  # of other columns than conf/table has, as an old file
+    assert {row.ours[0][2].state for row in board} == {"not run"}
+    assert "make the table again" in board[0].ours[0][2].detail
+    assert [line["of"] for line in counts(board)] == ["ours, small"]
+    assert "no paper" in page(tmp_path, drawn)
+
+
+def test_names_of_the_page_itself_are_no_anchors_of_tables(tmp_path, drawn) -> None:
+    write_outputs(tmp_path)
+    for name in ("claims", "note-x", "run"):
+        (tmp_path / "tables" / f"{name}.csv").write_text(csv_text(values()), encoding="utf-8")
+    ids = re.findall(r' id="([^"]*)"', page(tmp_path, drawn))
+    assert len(ids) == len(set(ids))
+    assert {"table-claims", "mine-small"} <= set(ids)
+
+
+def test_scales_are_told_in_words_and_every_table_has_its_command(tmp_path, drawn) -> None:
+    text = page(write_outputs(tmp_path), drawn)
+    assert "The same rows on SOD and PeopleSeg with a small network" in text
+    assert "<code>python -m seglab.table table=mine scale=small</code>" in text
+    assert scale_words(["mine", "smoke", "paper", "smoke"]).keys() == {"paper": 0, "smoke": 0, "mine": 0}.keys()
+    assert scale_words(["mine"]) == {"mine": ""}
+
+
+def test_two_runs_of_the_same_images_come_first() -> None:
+    runs = [{"run": f"sod-net-{name}-0123456789", "set": "sod"} for name in ("a-s0", "a-s1", "b-s0")]
+    assert pair(runs) == (0, 2)
+    assert pair(runs[:1]) == (0, 0)
+    assert pair([]) == (0, 0)
+    named = [{**run, "named": True, "ids": ids} for run, ids in zip(runs, (["1"], ["1"], ["2"]), strict=True)]
+    assert pair(named) == (0, 1)
 
 
 def test_the_largest_pictures_become_smaller_first() -> None:

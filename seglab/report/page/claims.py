@@ -14,7 +14,7 @@ from functools import cache
 from seglab.report.layout import joined
 from seglab.report.page.errata import paper_place
 from seglab.tables.claims import STATES, Verdict, board, check, published_numbers
-from seglab.tables.spec import TableSpec, load_table, table_ids
+from seglab.tables.spec import OURS, TableSpec, load_table, table_ids
 from seglab.tables.values import TableValues
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 SIGNS = {"holds": "✓", "does not hold": "✗", "not run": "·", "not printed": "·", "text": "¶"}
 """Beside the words, so that a board can be skimmed without its colours."""
 WORDS = {"text": "prose"}
+NOWHERE = "not run"
+"""In place of a scale, for claims of tables that were made at none."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class BoardRow:
     text: str
     published: Verdict
     ours: tuple[tuple[str, str, Verdict], ...]
+
+    @property
+    def own(self) -> bool:
+        """Whether no paper has its table, so that nothing is published."""
+        return self.paper == OURS
 
 
 def claims_board(tables: Mapping[str, TableValues], load: Callable[[str], TableSpec] = load_table) -> list[BoardRow]:
@@ -72,20 +79,28 @@ def _ours(values: TableValues, tables: Mapping[str, TableValues], load: Callable
     same_scale = {other.spec.id: other for other in tables.values() if other.scale == values.scale}
     try:
         return [line.ours for line in board(values, same_scale.get, load)]
-    except ValueError as error:
-        log.warning("%s", error)
-        return [Verdict("not run", f"cannot be checked: {error}")] * len(values.spec.claims)
+    except (ValueError, LookupError) as error:
+        why = "its file has other rows or columns than conf/table" if isinstance(error, LookupError) else str(error)
+        log.warning("claims of %s at scale %s cannot be checked: %s", values.spec.id, values.scale, why)
+        return [Verdict("not run", f"cannot be checked: {why}; make the table again")] * len(values.spec.claims)
 
 
 def counts(rows: Iterable[BoardRow]) -> list[dict]:
     """Per paper how many claims have which verdict: one line for its own numbers, one for each scale of ours."""
     found: dict[tuple[str, str], Counter] = {}
     for row in rows:
-        found.setdefault((row.paper, ""), Counter())[row.published.state] += 1
+        if row.paper != OURS:  # nothing is published of a table of our own
+            found.setdefault((row.paper, ""), Counter())[row.published.state] += 1
+        elif not row.ours:
+            found.setdefault((row.paper, NOWHERE), Counter())["not run"] += 1
         for _, scale, verdict in row.ours:
             found.setdefault((row.paper, scale), Counter())[verdict.state] += 1
     order = {paper: i for i, paper in enumerate(dict.fromkeys(paper for paper, _ in found))}
+
+    def words(scale: str) -> str:
+        return scale if scale == NOWHERE else f"ours, {scale}" if scale else "published"
+
     return [
-        {"paper": paper, "scale": scale, "numbers": [tally[state] for state in STATES], "sum": tally.total()}
+        {"paper": paper, "of": words(scale), "numbers": [tally[state] for state in STATES], "sum": tally.total()}
         for (paper, scale), tally in sorted(found.items(), key=lambda item: (order[item[0][0]], item[0][1]))
     ]

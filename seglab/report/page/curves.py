@@ -7,11 +7,12 @@ One runnable line: ``python -m seglab.table table=cas_t3 scale=small && python -
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seglab.report.figures.canvas import metric_label, scale_line
 from seglab.report.figures.lines import Panel, is_across, panels_of
+from seglab.report.page.axis import nice_ticks
 from seglab.report.page.figure import Figure, figure_id
 from seglab.report.page.svg import Series, curve_svg, panels
 from seglab.tables.values import TableValues
@@ -55,6 +56,7 @@ def series_of(
     """
     lines = []
     for colour, (name, points) in enumerate(panel.cells.items(), 1):
+        points = [(value, cell) for value, cell in points if at is None or value in at]
         x = [value if at is None else at[value] for value, _ in points]
         means = [cell.mean for _, cell in points]
         ends = [(cell.mean, cell.deviation) for _, cell in points]
@@ -70,13 +72,20 @@ def _figure(stem: str, values: TableValues, node: Mapping[str, Any]) -> Figure |
     scale, label = node.get("x_scale", "linear"), str(node.get("x_label", "x"))
     reference = bool(node.get("reference", True))
     found = panels_of(values, metrics=list(node.get("metrics") or []), reference=reference)
-    xs = sorted({x for panel in found for points in panel.cells.values() for x, _ in points})
+    drawn = [(x, cell) for panel in found for points in panel.cells.values() for x, cell in points]
+    xs = sorted({x for x, cell in drawn if cell.mean is not None or (reference and cell.published is not None)})
     at = {x: float(i) for i, x in enumerate(xs)} if scale == "even" else None
     ticks = {"x_ticks": xs if at is None else list(at.values()), "x_words": [f"{x:g}" for x in xs]}
     plots, named = [], []
-    for panel in found:
-        lines = series_of(panel, reference=reference, ours="" if is_across(values) else ", ours", at=at)
+    across = is_across(values)
+    drawn_lines = [series_of(panel, reference=reference, ours="" if across else ", ours", at=at) for panel in found]
+    for panel, lines in zip(found, drawn_lines, strict=True):
         words = {"x_label": label, "y_label": metric_label(panel.metric, panel.better)}
+        if across:  # groups are there to be compared: one axis for a metric on a data set
+            alike = ((p.metric, p.set) == (panel.metric, panel.set) for p in found)
+            words["y_range"] = _ends(
+                [line for own, same in zip(drawn_lines, alike, strict=True) if same for line in own]
+            )
         title = "; ".join(panel.title.split("\n"))
         plots.append(curve_svg(lines, **words, title=title, legend=False, x_log=scale == "log", **ticks))
         named += lines
@@ -91,6 +100,16 @@ def _figure(stem: str, values: TableValues, node: Mapping[str, Any]) -> Figure |
         kind=_kind(values),
         table=stem,
     )
+
+
+def _ends(lines: Sequence[Series]) -> tuple[float, float]:
+    """Ends of a vertical axis that all lines fit on, with their bars; one that would end just below 0 ends there."""
+    numbers = [v for line in lines for v in (*line.y, *(line.low or ()), *(line.high or ())) if v is not None]
+    low, high = min(numbers), max(numbers)
+    if -0.05 * high < low < 0:
+        low = 0.0
+    ticks = nice_ticks(low, high)
+    return ticks[0], ticks[-1]
 
 
 def _kind(values: TableValues) -> str:

@@ -22,6 +22,7 @@ from seglab.report.page.svgtext import escaped
 from seglab.report.page.training import annealing_figure, training_figure
 from seglab.run import Run
 from seglab.tables.values import TableValues
+from seglab.words import some
 
 log = logging.getLogger(__name__)
 
@@ -164,19 +165,16 @@ def within(made: Sequence[Figure | Placed], limit_bytes: int) -> list[Figure]:
             kept[i] = _picture(one)
         else:
             kept[i] = one
-    smaller = gone = 0
+    smaller, gone = 0, []
     while kept and sum(len(figure.html.encode()) for figure in kept.values()) > limit_bytes:
         i = max(kept, key=lambda i: (i in sources, len(kept[i].html)))
         if i in sources and (less := sources[i].smaller) is not None:
             sources[i], kept[i], smaller = less, _picture(less), smaller + 1
         else:
-            log.warning(
-                "limit: figure '%s' (%s, %d bytes) is left out", kept[i].title, kept[i].table, len(kept[i].html)
-            )
-            del kept[i]
-            gone += 1
+            gone.append(kept.pop(i).id)
     if smaller or gone:
-        log.warning("limit=%.2f MB of figures: made smaller %d times, left out %d", limit_bytes / 1e6, smaller, gone)
+        lost = f", left out {some(gone).replace('name', 'figure', 1)}" if gone else ""
+        log.warning("limit=%.2f MB of figures: made smaller %d times%s", limit_bytes / 1e6, smaller, lost)
     return [kept[i] for i in sorted(kept)]
 
 

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seglab.report.page.pictures import encoded
 from seglab.run import Run
+from seglab.words import some
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,9 +43,10 @@ def grids_of(runs: Sequence[Run], *, limit_bytes: int) -> list[dict]:
 
     Returns:
         For every run that has pictures a dict of ``run`` (name of its folder), ``set`` (what the images are of),
-        ``epoch``, ``ids`` (of the images, where the grid says them, else their places), ``columns`` (what a strip shows
-        from left to right), ``images`` (one data URI of WebP for each id), ``alts`` (one text for each image), ``size``
-        (width and height of each image, pixels), and ``scores`` (``{"duts: mae": 0.05}``).
+        ``epoch``, ``ids`` (of the images, where the grid says them, else their places), ``named`` (whether it does),
+        ``columns`` (what a strip shows from left to right), ``images`` (one data URI of WebP for each id), ``alts``
+        (one text for each image), ``size`` (width and height of each image, pixels), and ``scores``
+        (``{"duts: mae": 0.05}``).
     """
     files = {run: file for run in runs if (file := _newest(run)) is not None}
     if not files or limit_bytes <= 0:
@@ -79,8 +81,11 @@ def grid_of(run: Run, file: Path, *, most: int = MOST) -> dict[str, Any]:
         told = _told(opened)
         page = opened.convert("RGB")
     strips, across = cut(page)
-    columns = list(told.get("columns") or columns_of(cfg, across))
-    names = [str(name) for name in told.get("ids") or ()]
+    columns = told.get("columns")
+    if not isinstance(columns, list) or len(columns) != across:
+        columns = columns_of(cfg, across)
+    columns = [str(name) for name in columns]
+    names = [str(name) for name in told.get("ids") or ()] if isinstance(told.get("ids"), list) else []
     ids = [names[i] if i < len(names) else f"held-out image {i + 1}" for i in range(len(strips))][:most]
     strips = strips[:most]
     data, epoch = str(OmegaConf.select(cfg, "data.name")), int(file.stem.rpartition("-")[2])
@@ -89,6 +94,7 @@ def grid_of(run: Run, file: Path, *, most: int = MOST) -> dict[str, Any]:
         "set": f"{data}, images held out of the training part",
         "epoch": epoch,
         "ids": ids,
+        "named": len(names) >= len(ids),
         "columns": columns,
         "images": [encoded(strip, quality=QUALITY) for strip in strips],
         "alts": [f"{one} of {data}: {', '.join(columns)}; run {run.path.name}, epoch {epoch}" for one in ids],
@@ -176,6 +182,7 @@ def _told(picture: Image.Image) -> dict[str, Any]:
 
 def _within(found: list[dict], limit_bytes: int) -> list[dict]:
     """Fewer images of the runs that have most, then fewer runs, until all fit."""
+    gone: list[str] = []
 
     def size() -> int:
         return sum(len(image) for one in found for image in one["images"])
@@ -189,5 +196,8 @@ def _within(found: list[dict], limit_bytes: int) -> list[dict]:
                         one[key].pop()
             log.info("pictures of runs: %d images of each at the most, so that the page stays small", most - 1)
         else:
-            log.warning("pictures of %s are left out: the page would be too large", found.pop()["run"])
+            gone.append(found.pop()["run"])
+    if gone:
+        words = some(gone).replace("name", "run", 1)
+        log.warning("pictures of %s are left out: the page would be too large", words)
     return found

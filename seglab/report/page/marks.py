@@ -37,8 +37,9 @@ def dash_of(index: int) -> str:
 
 
 def shape_of(index: int) -> str:
-    """The mark of a line, by its number from 1."""
-    return tuple(SHAPES)[(index - 1) % len(SHAPES)]
+    """The mark of a line, by its number from 1; lines that share a colour have other marks."""
+    place = max(0, index - 1)
+    return tuple(SHAPES)[(place + place // LINES) % len(SHAPES)]
 
 
 def mark(shape: str, x: float, y: float, colour: str, *, hollow: bool = False, title: str = "", size: float = 4) -> str:

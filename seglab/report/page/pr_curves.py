@@ -11,6 +11,8 @@ import csv
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +42,16 @@ def pr_figures(stem: str, values: TableValues, runs: Sequence[Run]) -> list[Figu
     """
     folders = {run.path.name: run for run in runs}
     plots, named, reasons = [], {}, []
-    places = dict.fromkeys((c.set, c.protocol) for c in values.columns if not c.mean_of)
-    found = {place: curves_of(values, folders, *place, reasons) for place in places}
+    last: dict[str, tuple[Place, dict]] = {}
+    for group, place in places_of(values):
+        if curves := curves_of(values, folders, place, reasons):
+            last[group] = (place, curves)
+    found = dict(last.values())
     names = list(dict.fromkeys(name for curves in found.values() for name in curves))
     colours = {name: i for i, name in enumerate(names[:LONGEST], 1)}
     if len(names) > LONGEST:
         reasons.append(f"the {len(names) - LONGEST} rows after '{names[LONGEST - 1]}' are not drawn")
-    for (data, protocol), curves in found.items():
+    for place, curves in found.items():
         lines = [
             Series(name, recall, precision, marker=None, colour=colours[name])
             for name, (recall, precision) in curves.items()
@@ -58,7 +63,7 @@ def pr_figures(stem: str, values: TableValues, runs: Sequence[Run]) -> list[Figu
                     lines,
                     x_label="recall (fraction)",
                     y_label="precision (fraction)",
-                    title=f"{data}, protocol {protocol}",
+                    title=place.title,
                     legend=False,
                     x_range=(0, 1),
                     y_range=(0, 1),
@@ -70,6 +75,8 @@ def pr_figures(stem: str, values: TableValues, runs: Sequence[Run]) -> list[Figu
     if not plots:
         return []
     lacking = f" Left out: {'; '.join(reasons)}." if reasons else ""
+    if any(column.overrides for column in values.columns):
+        lacking = f" Of every group of columns the last one that has curves is drawn.{lacking}"
     seeds = "" if len(values.seeds) == 1 else "; mean over the finished seeds at each threshold"
     return [
         Figure(
@@ -83,22 +90,70 @@ def pr_figures(stem: str, values: TableValues, runs: Sequence[Run]) -> list[Figu
     ]
 
 
+@dataclass(frozen=True)
+class Place:
+    """What one plot is of.
+
+    Attributes:
+        data: test set.
+        protocol: that it was scored by.
+        overrides: what its columns add to the rows' trainings.
+        words: what that is, for the title; may be empty.
+    """
+
+    data: str
+    protocol: str = "cas"
+    overrides: tuple[str, ...] = ()
+    words: str = ""
+
+    @property
+    def title(self) -> str:
+        """Above its plot."""
+        return f"{self.data}, protocol {self.protocol}{', ' * bool(self.words)}{self.words}"
+
+
+def places_of(values: TableValues) -> list[tuple[str, Place]]:
+    """Test sets and protocols of a table; where its columns differ in how rows are trained, a place for each way.
+
+    Runs that were trained differently are never averaged.
+
+    Returns:
+        (group, place) in the order of the columns; of a group one is drawn, the last that has curves.
+    """
+    names: dict[tuple, list[str]] = {}
+    first = {}
+    for column in values.columns:
+        if not column.mean_of:
+            key = (column.set, column.protocol, column.overrides)
+            names.setdefault(key, []).append(column.name)
+            first.setdefault(key, column)
+    found = []
+    for (data, protocol, overrides), own in names.items():
+        shared = takewhile(lambda words: len(set(words)) == 1, zip(*(name.split() for name in own), strict=False))
+        words = " ".join(word for word, *_ in shared) or " ".join(overrides)
+        column = first[data, protocol, overrides]
+        group = column.group or ("" if column.x is not None else " ".join(overrides))
+        found.append((f"{data} {protocol} {group}", Place(data, protocol, overrides, words if overrides else "")))
+    return found
+
+
 def curves_of(
-    values: TableValues, folders: Mapping[str, Run], data: str, protocol: str, reasons: list[str]
+    values: TableValues, folders: Mapping[str, Run], place: Place, reasons: list[str]
 ) -> dict[str, tuple[list[float], list[float]]]:
-    """Recall and precision of every row on one test set, means over its seeds.
+    """Recall and precision of every row at one place, means over its seeds.
 
     Args:
         values: of the table.
         folders: name of a run folder -> the run.
-        data: test set.
-        protocol: that it was scored by.
+        place: which columns.
         reasons: what could not be read is added, in words.
 
     Returns:
         ``{row: (recall, precision)}``, one number for each threshold.
     """
-    columns = [c for c in values.columns if (c.set, c.protocol) == (data, protocol) and not c.mean_of]
+    data, protocol = place.data, place.protocol
+    wanted = (data, protocol, place.overrides)
+    columns = [c for c in values.columns if (c.set, c.protocol, c.overrides) == wanted and not c.mean_of]
     found = {}
     for row in values.spec.rows:
         if row.difference:

@@ -21,7 +21,10 @@ from seglab.tables.spec import Column, Row, TableSpec, load_table, table_ids
 from seglab.tables.values import Cell, RunInfo, TableValues
 
 RUN = re.compile(r"^\| (.*) \| (\d+) \| `([^`|]+)` \| (.*?) \| (.*?) \| *(\d*) *\|$")
-SCALE = re.compile(r"^\**Scale: \w+ \((.*?)\)\.(?: The published numbers| The numbers mean nothing:|\**$)")
+SCALE = re.compile(
+    r"^\**Scale: [^(]+ \((.*?)\)\.(?: The published numbers| The numbers mean nothing:| No paper has|\**$)"
+)
+SEED = re.compile(r"-s(\d+)-[0-9a-f]{10}$")
 KEEP = ("table", "scale", "row", "kind", "column", "set", "metric", "protocol", "better", "seeds", "mean", "state")
 """Fields that a file of numbers needs to be one."""
 
@@ -95,18 +98,19 @@ def read_table(path: Path, *, by_seed: SeedNumbers | None = None) -> StoredTable
     beside = path.with_suffix(".md")
     words = beside.read_text(encoding="utf-8", errors="replace").splitlines() if beside.is_file() else []
     known = name in table_ids()
-    columns = _columns(lines)
-    spec = _spec(load_table(name), lines, columns) if known else _unknown(name, lines, columns, words)
-    rows = {row.name: row for row in spec.rows}
-    by_name = {column.name: column for column in columns}
-    runs = _runs(words)
+    own = load_table(name) if known else None
     try:
+        columns = _columns(lines)
+        spec = _unknown(name, lines, columns, words) if own is None else _spec(own, lines, columns)
+        rows = {row.name: row for row in spec.rows}
+        by_name = {column.name: column for column in columns}
         cells = {
             (line["row"], line["column"]): _cell(line, by_name[line["column"]], rows[line["row"]], by_seed)
             for line in lines
         }
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: damaged ({error}); make it again with python -m seglab.table") from error
+    runs = _runs(words) or _runs_of_cells(cells)
     values = TableValues(
         spec=spec,
         scale=scale,
@@ -127,7 +131,12 @@ def _columns(lines: Sequence[Mapping[str, str]]) -> tuple[Column, ...]:
     for line in lines:
         named = {key: line[key] or "" for key in ("set", "metric", "better", "protocol")}
         paper = line.get("paper_column") or line["column"]
-        found.setdefault(line["column"], Column(name=line["column"], paper_name=paper, **named))
+        place = {
+            "overrides": tuple((line.get("overrides") or "").split()),
+            "group": line.get("group") or "",
+            "x": _number(line.get("x")),
+        }
+        found.setdefault(line["column"], Column(name=line["column"], paper_name=paper, **named, **place))
     return tuple(found.values())
 
 
@@ -206,6 +215,12 @@ def _runs(words: Sequence[str]) -> list[RunInfo]:
             took = float(seconds) if seconds else None
             found.append(RunInfo(run, _plain(row), int(seed), known, dirty, _plain(device), took))
     return found
+
+
+def _runs_of_cells(cells: Mapping[tuple[str, str], Cell]) -> list[RunInfo]:
+    """The runs behind the cells, where the Markdown file names none: it counts them where they are many."""
+    found = dict.fromkeys((row, name) for (row, _), cell in cells.items() for name in cell.runs)
+    return [RunInfo(name, row, int(seed[1])) for row, name in found if (seed := SEED.search(name))]
 
 
 def _plain(text: str) -> str:

@@ -190,9 +190,9 @@ def _row(
         for kind in own:
             text = lines[kind].cells[i] if kind in lines else Text("")
             cells.append(ShownCell(text, sort_key(keys[kind]) if kind in lines else "", kind, kind == own[0]))
-    return ShownRow(
-        row.name, row.kind == "extra", row.kind == "published", label, ours.note if ours else None, tuple(cells)
-    )
+    foreign = row.kind == "extra" and not values.spec.is_ours
+    note = ours.note if ours else None
+    return ShownRow(row.name, foreign, row.kind == "published", label, note, tuple(cells))
 
 
 def _summary(values: TableValues) -> str:

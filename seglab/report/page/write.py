@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -20,6 +19,8 @@ from seglab.report.page.claims import SIGNS, WORDS, claims_board, counts
 from seglab.report.page.collect import Found
 from seglab.report.page.errata import errata, paper_place, paper_title
 from seglab.report.page.figure import Figure
+from seglab.report.page.harmless import harm
+from seglab.report.page.overview import anchor, commands, images_of, pair, scale_words
 from seglab.report.page.run_view import RunView, now, number, run_view
 from seglab.report.page.tables import shown_table
 from seglab.tables.claims import STATES as VERDICTS
@@ -37,12 +38,6 @@ SLACK = 2000
 """Bytes that a page may miss its limit by."""
 MOST_SHOWN, MOST_LOGGED = 30, 6
 """Lines on what was made smaller or left out, on the page and in the log."""
-HARMFUL = re.compile(
-    r"<\s*(?:script|iframe|object|embed|foreignObject|link|meta|base)\b|\son\w+\s*=|javascript:"
-    r"|(?:href|src)\s*=\s*(?![\"']?(?:data:image/|#))|url\(\s*[\"']?(?!#|data:image/)",
-    re.IGNORECASE,
-)
-"""What no drawing may hold: it would run, or load something."""
 KIND_TITLES = {
     "noise": "Noise",
     "alpha": "Alpha",
@@ -80,8 +75,9 @@ def write_page(found: Found, file: Path, *, title: str, runs: str, limit: float)
         content["runs"] = [_without_curves(view) for view in content["runs"]]
         notes.append("left out: the curves of the runs")
         room = int(limit * MB) - len(render(environment, content).encode())
-    figures, grids = _figures(found, room, notes)
-    text, told = _within(environment, content | {"figures": figures, "grids": grids}, notes, limit=int(limit * MB))
+    figures, grids = _figures(found, room, notes, every=runs == "all")
+    content |= {"figures": figures, "grids": grids, "pair": pair(grids)}
+    text, told = _within(environment, content, notes, limit=int(limit * MB))
     if notes or told:
         log.info("limit=%g MB: %s", limit, "; ".join(shortened([*notes, *told], MOST_LOGGED)))
     size = len(text.encode()) / MB
@@ -144,7 +140,8 @@ def page_content(found: Found, *, title: str, runs: str) -> dict[str, Any]:
         "machines": _tally(views, "machine", "device"),
         "commits": _commits(views),
         "papers": sorted({t.values.spec.paper for t in tables}, key=lambda paper: (paper_place(paper), paper)),
-        "scales": list(dict.fromkeys(t.values.scale for t in tables)),
+        "scales": scale_words(t.values.scale for t in tables),
+        "commands": commands(tables),
         "tables": tables,
         "board": rows,
         "board_counts": counts(rows),
@@ -154,12 +151,13 @@ def page_content(found: Found, *, title: str, runs: str) -> dict[str, Any]:
         "run_ids": {view.page.path.name: view.page.id for view in views},
         "figures": [],
         "grids": [],
+        "pair": (0, 0),
         "left_out": [],
     }
 
 
-def _figures(found: Found, room: int, notes: list[str]) -> tuple[list[Figure], list[dict]]:
-    """Figures and pictures; what fails to draw costs itself only."""
+def _figures(found: Found, room: int, notes: list[str], *, every: bool) -> tuple[list[Figure], list[dict]]:
+    """Figures, and pictures of every run or of those that a table uses; what fails to draw costs itself only."""
     from seglab.report.page.figures import figures_of
     from seglab.report.page.grids import grids_of
 
@@ -176,7 +174,7 @@ def _figures(found: Found, room: int, notes: list[str]) -> tuple[list[Figure], l
     rest = room - weight(figures, [])
     try:
         wanted = {run.path: run for of_table in runs.values() for run in of_table}
-        wanted |= {page.path: page.run for page in found.runs.values() if page.whole}
+        wanted |= {page.path: page.run for page in found.runs.values() if every and page.whole}
         grids = grids_of(list(wanted.values()), limit_bytes=max(rest, 0))
     except Exception as error:
         log.warning("pictures of runs are left out: %s: %s", type(error).__name__, error, exc_info=error)
@@ -185,10 +183,10 @@ def _figures(found: Found, room: int, notes: list[str]) -> tuple[list[Figure], l
 
 
 def _harmless(figure: Figure, notes: list[str]) -> bool:
-    if not (match := HARMFUL.search(figure.html)):
+    if not (found := harm(figure.html)):
         return True
-    log.warning("figure %s is left out: it holds '%s'", figure.id, match[0].strip())
-    notes.append(f"figure '{figure.title}' is left out: it holds '{match[0].strip()}'")
+    log.warning("figure %s is left out: it holds '%s'", figure.id, found)
+    notes.append(f"figure '{figure.title}' is left out: it holds '{found}'")
     return False
 
 
@@ -203,7 +201,7 @@ def environment_of() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["number"] = number
+    made.filters |= {"number": number, "anchor": anchor, "images": images_of}
     made.globals |= {"signs": SIGNS, "words": WORDS, "paper_title": paper_title, "kind_titles": KIND_TITLES}
     return made
 

@@ -166,10 +166,34 @@
       const show = () => {
         const grid = document.querySelector(`#grids > [data-grid="${Number(select.value)}"]`);
         panel.replaceChildren(...(grid ? [grid.cloneNode(true)] : []));
+        same();
       };
       select.addEventListener("change", show);
       show();
     });
+  }
+
+  function same() {
+    const line = byId("same");
+    if (!line) return;
+    const shown = all(".panel > .grid").map((grid) => grid.dataset.images);
+    const known = shown.length === 2 && shown.every(Boolean);
+    line.textContent = !known ? "" : shown[0] === shown[1] ? "These two show the same images." : "These two show other images.";
+  }
+
+  function copies() {
+    all("button.copy").forEach((button) => button.addEventListener("click", async () => {
+      const code = button.parentElement.querySelector("code");
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        say("copied");
+        button.textContent = "Copied";
+        setTimeout(() => { button.textContent = "Copy"; }, 1500);
+      } catch {
+        getSelection().selectAllChildren(code);
+        say("selected, copy it with the keyboard");
+      }
+    }));
   }
 
   let left = 0;
@@ -214,6 +238,7 @@
     search();
     gallery();
     pictures();
+    copies();
     if (matchMedia("(max-width: 60rem)").matches) byId("contents").open = false;
     document.addEventListener("click", (event) => { if (event.target.closest("a[href^='#']")) clicked = true; });
     addEventListener("hashchange", route);

@@ -6,6 +6,7 @@ import base64
 import io
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from seglab.report.page.figure import Figure
 from seglab.report.page.write import write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+OWN = ("file:", "data:")
 OPTIONS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
 
 
@@ -65,22 +67,51 @@ def url(tmp_path_factory) -> str:
     return file.as_uri()
 
 
-@pytest.fixture
-def page(browser, url):
-    """The page at 1200 px, with what it said and asked for."""
-    context = browser.new_context(viewport={"width": 1200, "height": 800}, color_scheme="light")
+@contextmanager
+def watched(browser, url: str, *, width: int = 1200, **options):
+    """An open page, and what it says and asks the network for; both have to be nothing at its end."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, **options)
     opened = context.new_page()
     said: list[str] = []
     opened.on("console", lambda message: said.append(message.text))
     opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.on(
-        "request", lambda request: said.append(request.url) if request.url[:5] not in ("file:", "data:") else None
-    )
-    opened.goto(url)
-    yield opened
-    assert said == []
-    assert opened.evaluate("window.stolen") is None
-    context.close()
+    opened.on("request", lambda request: said.append(request.url) if request.url[:5] not in OWN else None)
+    try:
+        opened.goto(url)
+        yield opened, said
+        assert said == []
+        if options.get("java_script_enabled", True):
+            assert opened.evaluate("window.stolen") is None
+    finally:
+        context.close()
+
+
+@pytest.fixture
+def page(browser, url):
+    """The page at 1200 px."""
+    with watched(browser, url, color_scheme="light") as (opened, _):
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        "new Image().src = 'https://example.org/a.png'",
+        "fetch('http://127.0.0.1:9/a').catch(() => 0)",
+        "setTimeout(() => { throw new Error('mine') }, 0)",
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(1)>')",
+    ],
+)
+def test_a_page_that_asked_for_something_or_failed_would_be_found(browser, url, does: str) -> None:
+    with watched(browser, url) as (opened, said):
+        opened.evaluate(does)
+        opened.wait_for_timeout(50)
+        for _ in range(100):
+            if said:
+                break
+            opened.wait_for_timeout(50)
+        assert said
+        said.clear()
 
 
 def rows(page) -> list[str]:
@@ -177,26 +208,43 @@ def test_filters_leave_what_fits(page) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_scrolls_tables_not_the_page(browser, url, scheme: str) -> None:
-    context = browser.new_context(viewport={"width": 375, "height": 700}, color_scheme=scheme)
-    opened = context.new_page()
-    opened.goto(url)
-    for place in ("", f"#run/{'shapes-unet-A-s0-0123456789'}"):
-        opened.goto(url + place)
-        assert opened.evaluate("document.documentElement.scrollWidth") <= 375
-    opened.goto(url)
-    opened.evaluate("document.querySelector('#mine-small .scroll').scrollLeft = 200")
-    head = opened.locator("#mine-small tbody th").first.bounding_box()
-    assert 0 <= head["x"] < 40
-    context.close()
+    with watched(browser, url, width=375, color_scheme=scheme) as (opened, _):
+        for place in ("", "#run/shapes-unet-A-s0-0123456789"):
+            opened.goto(url + place)
+            assert opened.evaluate("document.documentElement.scrollWidth") <= 375
+        opened.goto(url)
+        opened.evaluate("document.querySelector('#mine-small .scroll').scrollLeft = 200")
+        head = opened.locator("#mine-small tbody th").first.bounding_box()
+        assert 0 <= head["x"] < 40
 
 
 def test_without_javascript_tables_figures_and_pictures_are_there(browser, url) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    opened = context.new_page()
-    opened.goto(url)
-    assert opened.locator("#mine-small table").is_visible()
-    assert opened.locator("#mine-noise svg").is_visible()
-    assert opened.locator(".grid img").count() == 3
-    assert opened.locator(".grid img").first.is_visible()
-    assert not opened.locator("#theme").is_visible()
-    context.close()
+    with watched(browser, url, java_script_enabled=False) as (opened, _):
+        assert opened.locator("#mine-small table").is_visible()
+        assert opened.locator("#mine-noise svg").is_visible()
+        assert opened.locator(".grid img").count() == 3
+        assert opened.locator(".grid img").first.is_visible()
+        assert not opened.locator("#theme").is_visible()
+
+
+def test_a_command_is_copied_or_selected(page) -> None:
+    command = "python -m seglab.table table=mine scale=small"
+    page.locator("details.commands summary").click()
+    button = page.locator("button.copy")
+    button.click()
+    page.wait_for_function("['copied', 'selected, copy it with the keyboard'].includes(said.textContent)")
+    if page.locator("#said").text_content() != "copied":
+        assert page.evaluate("getSelection().toString()") == command
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true })")
+    button.click()
+    page.wait_for_function("said.textContent.startsWith('selected')")
+    assert page.evaluate("getSelection().toString()") == command
+
+
+def test_on_paper_tables_are_whole_and_controls_are_gone(page) -> None:
+    page.emulate_media(media="print")
+    for gone in (".top", "nav", "#claim-filter", "button.copy"):
+        assert not page.locator(gone).first.is_visible()
+    assert page.locator("#mine-small table").is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.pdf(width="210mm", height="297mm")[:4] == b"%PDF"
