@@ -52,6 +52,13 @@ SETTINGS = [
     "eval.every=25",
     "tracker=none",
 ]
+NAMES = {"sod": "SOD", "people": "PeopleSeg"}
+TITLES = {"fbeta": "F-beta", "max_fbeta": "max F-beta", "mae": "MAE", "ece": "ECE", "brier": "Brier"}
+READ_OUTS = {
+    ("one channel", "clean masks"): "softmax",
+    ("calibrated", "clean masks"): "logistic, clean masks",
+    ("calibrated", "border"): "mixture, no masks",
+}
 Shown = list[tuple[Tensor, Tensor, list[str]]]
 
 
@@ -175,25 +182,41 @@ class Bench:
 
 
 def tables(rows: pd.DataFrame) -> str:
-    """The page's tables, Markdown."""
+    """The page's tables, Markdown: choices and F-beta by rule, calibration, and channels."""
     text = []
-    for data in SETS:
-        own = rows[rows["data"] == data]
-        text.append(f"\n### {data}\n")
-        text.append("| way | rule | channels | same choice | agreement | F-beta | max F-beta | MAE | ECE | Brier |")
-        text.append("|" + "---|" * 10)
-        for (way, rule, channels), part in own.groupby(["way", "rule", "channels"], sort=False):
-            # Twenty sets of clicks of one network are one value of that network.
-            by_seed = part.groupby("seed")[["fbeta", "max_fbeta", "mae", "ece", "brier"]].mean()
-            cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(by_seed.mean(), by_seed.std(), strict=True)]
-            same = "" if way == "calibrated" else f"{int(part['same'].astype(bool).sum())} / {len(part)}"
-            sure = part["agreement"].astype(float).mean()
-            text.append(f"| {way} | {rule} | {channels} | {same} | {told(sure)} | {' | '.join(cells)} |")
+    for way in ("one channel", "set of channels"):
+        own, columns = rows[rows["way"] == way], list(itertools.product(SETS, CHANNELS))
+        text += [f"\n{way}: same choice as by clean masks, F-beta\n"]
+        text += header("rule", *(f"{NAMES[data]}, {channels}" for data, channels in columns))
+        for rule in own["rule"].unique():
+            parts = [own[(own[["rule", "data", "channels"]] == [rule, *column]).all(axis=1)] for column in columns]
+            cells = [f"{int(p['same'].astype(bool).sum())}/{len(p)}, {spread(p, 'fbeta')}" for p in parts]
+            text.append(line(rule, *cells))
+    for title, shown, measures in (
+        ("calibration", READ_OUTS, ("ece", "brier", "mae")),
+        ("channels", {("one channel", "clean masks"): "softmax"}, ("fbeta", "max_fbeta", "mae")),
+    ):
+        text += [f"\n{title}\n"]
+        text += header("read-out", "channels", *(f"{NAMES[d]} {TITLES[m]}" for d in SETS for m in measures))
+        for channels, ((way, rule), label) in itertools.product(CHANNELS, shown.items()):
+            own = rows[(rows[["way", "rule", "channels"]] == [way, rule, channels]).all(axis=1)]
+            cells = [spread(own[own["data"] == data], measure) for data in SETS for measure in measures]
+            text.append(line(label, str(channels), *cells))
     return "\n".join(text) + "\n"
 
 
-def told(share: float) -> str:
-    return "" if np.isnan(share) else f"{share:.2f}"
+def line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def header(*cells: str) -> list[str]:
+    return [line(*cells), "|" + "---|" * len(cells)]
+
+
+def spread(rows: pd.DataFrame, measure: str) -> str:
+    """Mean and deviation over seeds; twenty sets of clicks of one network are one value of that network."""
+    by_seed = rows.groupby("seed")[measure].mean()
+    return f"{by_seed.mean():.3f} ± {by_seed.std():.3f}"
 
 
 def draw(rows: pd.DataFrame, bins: pd.DataFrame, path: Path) -> None:
@@ -205,26 +228,30 @@ def draw(rows: pd.DataFrame, bins: pd.DataFrame, path: Path) -> None:
     for column, data in enumerate(SETS):
         ax = axes[0, column]
         for shift, channels in zip((-0.25, 0, 0.25), CHANNELS, strict=True):
-            own = rows[(rows["data"] == data) & (rows["channels"] == channels) & (rows["way"] == "set of channels")]
+            own = rows[(rows["data"] == data) & (rows["channels"] == channels) & (rows["way"] == "one channel")]
             own = own[own["rule"].isin(names)]
             x = own["rule"].map(names.index) + shift + (own["click_seed"].fillna(0) - 10) * 0.004
             ax.plot(x, own["fbeta"], "o", alpha=0.6, markersize=5, label=f"{channels} channels")
-        ax.set(xticks=range(4), xticklabels=names, ylabel="F-beta at 2 x mean", title=f"{data}: F-beta by rule")
+        ax.set(
+            xticks=range(4),
+            xticklabels=names,
+            ylabel="F-beta at 2 x mean",
+            title=f"{NAMES[data]}: F-beta by rule, one channel",
+        )
         ax.set_ylim(0, None)
         ax.legend(loc="lower left")
         ax = axes[1, column]
         ax.plot([0, 1], [0, 1], color="grey", linewidth=1)
-        shown = {
-            ("one channel", "clean masks"): "softmax",
-            ("calibrated", "clean masks"): "logistic, clean masks",
-            ("calibrated", "border"): "mixture, no masks",
-        }
-        for (way, rule), label in shown.items():
+        for (way, rule), label in READ_OUTS.items():
             own = bins[(bins["data"] == data) & (bins["channels"] == 2) & (bins["way"] == way) & (bins["rule"] == rule)]
             total = own.groupby("bin")[["n", "p", "y"]].sum()
             total = total[total["n"] > 0]
             ax.plot(total["p"] / total["n"], total["y"] / total["n"], "o-", markersize=4, label=label)
-        ax.set(xlabel="probability given", ylabel="share of object pixels", title=f"{data}: two channels, test pixels")
+        ax.set(
+            xlabel="probability given",
+            ylabel="share of object pixels",
+            title=f"{NAMES[data]}: two channels, test pixels",
+        )
         ax.legend(loc="upper left")
     figure.savefig(path, dpi=110)
 

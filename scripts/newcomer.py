@@ -42,7 +42,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
         found = [line for line in done.stdout.splitlines() if "/runs/" in line]
         if re.search(r"seglab\.train\b", filled) and found:
-            run = found[-1].strip()
+            run = Path(found[-1].strip()).name
         failed |= done.returncode != 0
         lines.append(f"| {number} | `{command.replace('|', '/')}` | {seconds:.0f} | {done.returncode} |")
         sys.stderr.write(f"{lines[-1]}\n")

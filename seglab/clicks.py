@@ -47,7 +47,10 @@ def read_clicks(path: Path | str) -> list[Click]:
         raise ValueError(f"{what}: it cannot be read ({error.strerror}): expected a CSV of image,x,y") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{what}: it is not UTF-8 text ({error.reason} at byte {error.start})") from error
-    rows = [(n, [c.strip() for c in row]) for n, row in enumerate(csv.reader(text.splitlines()), 1) if any(row)]
+    try:
+        rows = [(n, [c.strip() for c in row]) for n, row in enumerate(csv.reader(text.splitlines()), 1) if any(row)]
+    except csv.Error as error:
+        raise ValueError(f"{what}: it is no CSV ({error}): expected the header image,x,y and a click a line") from error
     if not rows or tuple(c.lower() for c in rows[0][1]) != HEADER:
         found = ",".join(rows[0][1])[:60] if rows else "nothing"
         raise ValueError(f"{what}: its first line is {found!a}: expected the header image,x,y")

@@ -36,6 +36,8 @@ FARTHEST = 50.0
 """Differences of logits are cut here; the softmax of float32 cannot tell more apart."""
 FEWEST = 0.01
 """Share of the pixels below which a component of the mixture is none."""
+UNSURE = 0.5
+"""Errors a mixture expects of itself, as a share of those of a guess, above which its components are one cloud."""
 
 
 class Calibrated:
@@ -123,7 +125,7 @@ class Calibrated:
         pairs = [self.drawn[name] for name in sorted(self.drawn)]  # whichever process saw which
         x_ND, labels_N = (torch.from_numpy(np.concatenate(part)) for part in zip(*pairs, strict=True))
         known_N, x_ND = labels_N != IGNORE, x_ND.double()
-        told: dict[str, Any] = {"images": len(pairs), "masks": "auto" if self.reads_masks else "none"}
+        told: dict[str, Any] = self._asked() | {"images": len(pairs)}
         if bool(known_N.any()):
             object_N = labels_N[known_N] == 1
             if bool(object_N.all()) or not bool(object_N.any()):
@@ -135,13 +137,17 @@ class Calibrated:
             told |= {"way": "mixture", "pixels": len(x_ND), "share": share, "choice": self.choice}
         self.fitted = {"weights": w_D.tolist(), "bias": b, **told}
 
+    def _asked(self) -> dict[str, Any]:
+        return {"masks": "auto" if self.reads_masks else "none", "drawn": self.pixels}
+
     def _mixture(self, x_ND: Tensor) -> tuple[Tensor, float, float]:
         w_D, b, share = two_gaussians(x_ND)
-        if not FEWEST < share < 1 - FEWEST:
+        second_N = (x_ND @ w_D + b).sigmoid()
+        expected = float(torch.minimum(second_N, 1 - second_N).mean())
+        if not FEWEST < share < 1 - FEWEST or expected > UNSURE * min(share, 1 - share):
             log.warning("eval/post=calibrated: the descriptors are of one kind, not of two; maps will say little")
         channels = self.rule.channels()
         self.choice = self.rule.told(channels, several=True) | {"channels": channels}
-        second_N = (x_ND @ w_D + b).sigmoid()
         held_N = torch.cat([torch.zeros_like(x_ND[:, :1]), x_ND], 1).softmax(1)[:, channels].sum(1)
         # The object's is the component that holds more of the object's channels.
         spread = (second_N * held_N).sum() / second_N.sum() - ((1 - second_N) * held_N).sum() / (1 - second_N).sum()
@@ -183,7 +189,7 @@ class Calibrated:
         numbers = isinstance(weights, list) and weights and all(isinstance(v, float | int) for v in [*weights, bias])
         if not numbers or way not in ("logistic", "mixture"):
             raise ValueError("post-processing state without weights and bias: expected Calibrated.state()")
-        same = state.get("masks") == ("auto" if self.reads_masks else "none")
+        same = all(state.get(key) == value for key, value in self._asked().items())
         if same and (way == "logistic" or self.rule.took(state.get("choice", {}))):
             self.fitted = dict(state)
 

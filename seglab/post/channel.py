@@ -152,7 +152,7 @@ class Channel:
     def load(self, state: dict[str, Any]) -> None:
         """Take over a choice stored by :meth:`state`; a channel fixed by number is kept.
 
-        A choice by another rule than this read-out's is not taken over: it has to be fitted.
+        A choice made in another way than this read-out's is not taken over: it has to be fitted.
 
         Raises:
             ValueError: the state holds no channel.
@@ -164,9 +164,9 @@ class Channel:
             if self.rule.took(state):
                 self.chosen, self.told = channel, {k: v for k, v in state.items() if k != "channel"}
             return
-        if self.channel == "auto" and "rule" not in state:
-            self.chosen = channel
         self.correlations = [float(c) for c in state.get("correlations", [])]
+        if self.channel == "auto" and self.correlations[channel : channel + 1] == [max(self.correlations, default=0.0)]:
+            self.chosen = channel  # not so of a number that was typed
         self.correlation.images = int(state.get("images", 0))
 
 

@@ -182,7 +182,10 @@ def check_clicks(rule: str, clicks: str | None) -> None:
     if rule == "clicks" and (not isinstance(clicks, str) or not clicks):
         raise ValueError(f"eval.post.channel=clicks with eval.post.clicks={clicks}: expected a CSV of image,x,y")
     if rule != "clicks" and clicks is not None:
-        raise ValueError(f"eval.post.clicks={clicks} with eval.post.channel={rule}: expected eval.post.channel=clicks")
+        raise ValueError(
+            f"eval.post.clicks={clicks} with eval.post.channel={rule}: expected eval.post.channel=clicks, or "
+            "eval.post.clicks=null"
+        )
 
 
 def contrast_to_border(probs_BMHW: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""Every command line of the documents is one: after its own completion it composes, and its data set can be built."""
+"""Every command line of the documents is one: after its own completion it composes, and its data set can be built.
+
+Those of docs/adding need the files written there; ``tests/integration/test_docs_adding.py`` runs them.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,12 @@ from seglab.run import Run
 from seglab.targets import instantiate
 
 PAGES = [REPO / "README.md", *sorted((REPO / "docs").rglob("*.md"))]
-START = re.compile(r"python -m seglab\.(\w+)\s*(.*)", re.DOTALL)
+START = re.compile(r"(?:[A-Z_]+=\S+ |srun )?(?:python|torchrun [^;]*?) -m seglab\.(\w+)\s*(.*)", re.DOTALL)
 RUNS = {"regions.md": ("bsds500-unet-cas-s0-0123456789", "data=bsds500")}
 """Page -> run that its commands are about, and what it trained on."""
+
+ADDED = "adding"
+"""Folder of pages whose commands are of options that the pages themselves add."""
 
 RUN = ("shapes-unet-cas-s0-9876543210", "data=shapes")
 
@@ -32,7 +38,9 @@ def commands_in(page: Path) -> list[tuple[str, str]]:
     return [(found[1], found[2]) for line in lines if (found := START.match(line.strip()))]
 
 
-COMMANDS = [(page.name, command, rest) for page in PAGES for command, rest in commands_in(page)]
+COMMANDS = [
+    (page.name, command, rest) for page in PAGES for command, rest in commands_in(page) if page.parent.name != ADDED
+]
 
 
 def arguments_of(page: str, command: str, rest: str) -> list[str]:
@@ -42,7 +50,8 @@ def arguments_of(page: str, command: str, rest: str) -> list[str]:
     words = [word for word in typed if word not in ("...", "--help", "--cfg", "job")]
     if "-m" in words:
         words = [word.split(",")[0] for word in words if word != "-m" and not word.startswith("hydra/")]
-    complete = getattr(importlib.import_module(f"seglab.{command}"), "complete", None)
+    room = (REPO / "seglab" / command).is_dir()
+    complete = getattr(importlib.import_module(f"seglab.{command}{'.__main__' * room}"), "complete", None)
     return as_hydra_reads(complete(words) if complete and words else words)
 
 
@@ -60,7 +69,9 @@ def place(tmp_path_factory):
 
 def test_the_pages_have_commands() -> None:
     assert len(COMMANDS) >= 40
-    assert {"README.md", "regularized.md"} <= {page for page, _, _ in COMMANDS}
+    assert {"README.md", "regularized.md", "tutorial.md", "quickstart.md", "clusters.md", "cas.md"} <= {
+        page for page, _, _ in COMMANDS
+    }
 
 
 @pytest.mark.parametrize(("page", "command", "rest"), COMMANDS)

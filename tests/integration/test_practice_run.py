@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,73 +20,158 @@ from seglab.evaluate import evaluate, merged
 from seglab.post.calibrated import Calibrated
 from seglab.post.channel import Channel
 from seglab.post.channel_set import ChannelSet
+from seglab.post.shown import training_images
+from seglab.predict import predict
 from seglab.run import Run
 from seglab.train import train
 
+SIZE, TRAIN, TEST = 32, 24, 8
+SETTINGS = [
+    "data=shapes",
+    f"data.size={SIZE}",
+    f"data.source.train={TRAIN}",
+    f"data.source.test={TEST}",
+    "runtime.device=cpu",
+    "runtime.threads=1",
+]
+TRAINING = [*SETTINGS, "batch_size=4", "schedule.epochs=1", "tracker=none", "eval.samples=0", "loss=cas"]
 KINDS = {
     "border": lambda: Channel(channel="border"),
     "size": lambda: ChannelSet(channel="size"),
     "logistic": Calibrated,
     "mixture": lambda: Calibrated(masks="none"),
 }
+MIXTURE = ["eval/post=calibrated", "eval.post.masks=none", "eval.post.channel=size"]
+SET = ["eval/post=channel_set", "eval.post.channel=border"]
+ABSENT = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+needs_onnx = pytest.mark.skipif(bool(ABSENT), reason=f"packages of the extra 'export' are absent: {', '.join(ABSENT)}")
 
 
-def one_click(cfg_tiny: list[str], path: Path) -> str:
-    from seglab.post.shown import training_images
-
-    name = training_images(compose("train", cfg_tiny)).ids[3]
-    path.write_text(f"image,x,y\n{name},16,15\n", encoding="utf-8")
-    return str(path)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("practice")
 
 
-@pytest.mark.parametrize("way", ["channel=border", "channel=clicks", "channel_set", "calibrated"])
-def test_trained_with_nothing_held_out(way: str, tiny: list[str], tmp_path: Path, command) -> None:
-    """Trains, predicts and exports; the masks of the training images play no part in the choice."""
-    group = [f"eval/post={way}"] if "=" not in way else [f"eval.post.{way}"]
-    if way == "channel=clicks":
-        group.append(f"eval.post.clicks={one_click(tiny, tmp_path / 'c.csv')}")
-    if way == "channel_set":
-        group += ["eval.post.channel=border", "model.channels=4"]
-    path = train(compose("train", [*tiny, "val=0", "schedule.epochs=1", *group]))
-    state = json.loads((path / "post.json").read_text())
-    assert state["images"] == (1 if way == "channel=clicks" else 24)
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8) + np.arange(30, dtype=np.uint8)[:, None]).save(tmp_path / "a.png")
-    if way not in ("channel=border", "calibrated"):  # an export costs seconds; the other two are a sum of the same
-        return
-    done = command("predict", f"run={path}", f"input={tmp_path / 'a.png'}", "runtime.device=cpu", "export=torch_export")
-    assert done.returncode == 0, done.stderr
-    assert list(tmp_path.rglob("maps/a.png"))
-    assert list(tmp_path.rglob("*.pt2"))
+@pytest.fixture(scope="module")
+def unheld(folder: Path) -> Path:
+    """A run with nothing held out, read out by the border rule."""
+    own = ["val=0", "eval.post.channel=border", f"runtime.outputs={folder}"]
+    return train(compose("train", [*TRAINING, *own]))
 
 
-def test_evaluate_reads_a_run_out_anew_without_masks(tiny: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    path = train(compose("train", tiny))
-    kept = (path / "post.json").read_bytes()
+@pytest.fixture(scope="module")
+def held(folder: Path) -> Path:
+    """A run with six images held out, calibrated on their masks."""
+    return train(compose("train", [*TRAINING, "val=0.25", "eval/post=calibrated", f"runtime.outputs={folder}"]))
 
-    def scored(name: str, *more: str) -> dict:
-        overrides = [f"run={path}", *(o for o in tiny if o.startswith(("runtime", "data"))), *more]
-        evaluate(compose("evaluate", [*overrides, f"eval.protocol.name={name}"]))
-        return Run(path).read_json(f"eval/shapes-{name}.json")
 
-    rules = {rule: scored(rule, f"eval.post.channel={rule}") for rule in ("border", "size")}
+@pytest.fixture(scope="module")
+def click(folder: Path) -> str:
+    """Options for one click on one training image."""
+    name = training_images(compose("train", [*TRAINING, f"runtime.outputs={folder}"])).ids[3]
+    (folder / "c.csv").write_text(f"image,x,y\n{name},16,15\n", encoding="utf-8")
+    return str(folder / "c.csv")
+
+
+def scored(path: Path, name: str, *more: str) -> dict:
+    """What ``seglab.evaluate`` writes under a protocol's name."""
+    given = [f"run={path}", *SETTINGS, f"runtime.outputs={path.parents[1]}", "eval.batch_size=1", *more]
+    evaluate(compose("evaluate", [*given, f"eval.protocol.name={name}"]))
+    return Run(path).read_json(f"eval/shapes-{name}.json")
+
+
+def spoil_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks of all images but the test set's are nonsense from here on."""
     plain = arrays.ArrayDataset.__getitems__
 
     def without(self, indices):
-        """Held-out masks are nonsense; those of the test images stay."""
         batch = plain(self, indices)
-        return batch if len(self) == 8 else {**batch, "mask": torch.full_like(batch["mask"], 77)}
+        return batch if len(self) == TEST else {**batch, "mask": torch.full_like(batch["mask"], 77)}
 
     monkeypatch.setattr(arrays.ArrayDataset, "__getitems__", without)
+
+
+def test_nothing_held_out(unheld: Path, click: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every rule looks at all training images, or at the clicked one, and at no mask."""
+    assert json.loads((unheld / "post.json").read_text())["images"] == TRAIN
+    spoil_masks(monkeypatch)
+    shown = {
+        "clicks": (1, ["eval.post.channel=clicks", f"eval.post.clicks={click}"]),
+        "set": (TRAIN, SET),
+        "mixture": (TRAIN, ["eval/post=calibrated"]),  # would read masks, were there some
+    }
+    for name, (images, more) in shown.items():
+        assert scored(unheld, name, *more)["post"]["images"] == images
+    with pytest.raises(ValueError, match=r"auto without validation images: .*border, size, clicks"):
+        scored(unheld, "auto", "eval.post.channel=auto")
+
+
+def test_a_read_out_does_not_touch_the_training(unheld: Path, folder: Path) -> None:
+    """It is no part of a run's identity: a run with another one has the same weights, bit for bit."""
+    own = ["val=0", "eval.post.channel=0", f"runtime.outputs={folder / 'other'}"]
+    other = train(compose("train", [*TRAINING, *own]))
+    assert other.name == unheld.name
+    assert (other / "model.safetensors").read_bytes() == (unheld / "model.safetensors").read_bytes()
+
+
+def test_held_out_masks_are_not_read(held: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = (held / "post.json").read_bytes()
+    assert json.loads(kept)["way"] == "logistic"
+    own = ["eval/post=channel"]
+    rules = {rule: scored(held, rule, *own, f"eval.post.channel={rule}") for rule in ("border", "size")}
+    spoil_masks(monkeypatch)
     for rule, content in rules.items():
-        again = scored(f"{rule}2", f"eval.post.channel={rule}")
+        again = scored(held, f"{rule}2", *own, f"eval.post.channel={rule}")
         assert again["post"] == content["post"]
         assert again["metrics"] == content["metrics"]
-        assert content["post"]["rule"] == rule
+        assert (content["post"]["rule"], content["post"]["images"]) == (rule, TRAIN // 4)
     with pytest.raises(ValueError, match="77"):
-        scored("auto2", "eval/post=channel_set")
-    assert (path / "post.json").read_bytes() == kept
-    own = merged(Run(path).config(), compose("evaluate", [f"run={path}", *tiny[:4]]))
-    assert dict(own.eval.post) == {"_target_": "seglab.post.channel.Channel", "channel": "auto"}
+        scored(held, "auto2", "eval/post=channel_set")
+    assert (held / "post.json").read_bytes() == kept
+    mine = merged(Run(held).config(), compose("evaluate", [f"run={held}", *SETTINGS]))
+    assert mine.eval.post["_target_"] == "seglab.post.calibrated.Calibrated"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (None, "it cannot be read"),
+        ("nobody,1,1", "line 2: no training image is called 'nobody'"),
+        ("{name},32,1", "line 2: x=32, y=1 is outside image"),
+    ],
+)
+def test_a_wrong_click_file_is_refused_before_the_training(
+    line: str | None, said: str, click: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seglab.trainer.Trainer", None)  # nothing that trains is even made
+    file = tmp_path / "wrong.csv"
+    if line is not None:
+        name = Path(click).read_text(encoding="utf-8").splitlines()[1].split(",")[0]
+        file.write_text(f"image,x,y\n{line.format(name=name)}\n", encoding="utf-8")
+    given = ["eval.post.channel=clicks", f"eval.post.clicks={file}", f"runtime.outputs={tmp_path}"]
+    with pytest.raises(ValueError, match=rf"eval\.post\.clicks=.*wrong\.csv.*{said}"):
+        train(compose("train", [*TRAINING, "val=0.25", *given]))
+    assert not list(tmp_path.rglob("last.pt")) + list(tmp_path.rglob("log.jsonl"))
+
+
+@pytest.mark.parametrize(("run", "kind"), [("unheld", "torch_export"), pytest.param("held", "onnx", marks=needs_onnx)])
+def test_predicted_and_exported(run: str, kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A chosen channel and a calibrated probability: the exported file gives the run's maps."""
+    path, photo = request.getfixturevalue(run), tmp_path / "a.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((30, 20), Image.Resampling.BICUBIC).save(photo)
+
+    def maps(source: Path, name: str, *more: str) -> np.ndarray:
+        given = [f"run={source}", f"input={photo}", f"output={tmp_path / name}", "runtime.device=cpu", *more]
+        predict(compose("predict", given))
+        return np.asarray(Image.open(next((tmp_path / name).rglob("maps/a.png"))), dtype=int)
+
+    ours = maps(path, "ours", f"export={kind}")
+    (file,) = (f for suffix in ("*.pt2", "*.onnx") for f in (tmp_path / "ours").rglob(suffix))
+    theirs = maps(file, "theirs")
+    assert ours.shape == theirs.shape == (20, 30)
+    assert ours.std() > 0
+    assert abs(ours - theirs).max() <= 1
 
 
 def seen(kind: str, rows: list[int], *, sync: bool) -> dict:
@@ -103,12 +190,15 @@ def seen(kind: str, rows: list[int], *, sync: bool) -> dict:
     return post.state()
 
 
-def worker(rank: int, folder: str) -> None:
+def worker(rank: int, folder: str, path: str, click: str) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     for kind in KINDS:
         for first in (3, 0):
             shares = [list(range(first))[::-1], list(range(first, 7))]
             Path(folder, f"{kind}-{first}-{rank}.json").write_text(json.dumps(seen(kind, shares[rank], sync=True)))
+    scored(Path(path), "two-mixture", *MIXTURE)
+    scored(Path(path), "two-clicks", "eval.post.channel=clicks", f"eval.post.clicks={click}")
     dist.destroy_process_group()
 
 
@@ -122,8 +212,9 @@ def numbers(state: dict) -> list[float]:
     return flat
 
 
-def test_two_processes_choose_as_one(tmp_path: Path) -> None:
-    multiprocessing.spawn(worker, args=(str(tmp_path),), nprocs=2)
+def test_two_processes_choose_as_one(unheld: Path, click: str, tmp_path: Path) -> None:
+    """Uneven shares, a share of nothing, and ``seglab.evaluate`` itself; of one click one process sees none."""
+    multiprocessing.spawn(worker, args=(str(tmp_path), str(unheld), click), nprocs=2)
     for kind in KINDS:
         alone = seen(kind, list(range(7)), sync=False)
         for first in (3, 0):
@@ -131,3 +222,11 @@ def test_two_processes_choose_as_one(tmp_path: Path) -> None:
                 joined = json.loads((tmp_path / f"{kind}-{first}-{rank}.json").read_text())
                 assert joined.keys() == alone.keys()
                 np.testing.assert_allclose(numbers(joined), numbers(alone), rtol=1e-9, atol=1e-12)
+    for name, more in (
+        ("mixture", MIXTURE),
+        ("clicks", ["eval.post.channel=clicks", f"eval.post.clicks={click}"]),
+    ):
+        alone, two = scored(unheld, f"one-{name}", *more), Run(unheld).read_json(f"eval/shapes-two-{name}.json")
+        assert two["post"].keys() == alone["post"].keys()
+        np.testing.assert_allclose(numbers(two["post"]), numbers(alone["post"]), rtol=1e-9, atol=1e-12)
+        assert two["metrics"] == pytest.approx(alone["metrics"], rel=1e-6)

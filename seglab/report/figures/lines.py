@@ -249,7 +249,9 @@ def _panel(
         axes.set_xticks(xs, [f"{x:g}" for x in xs])
         axes.minorticks_off()
     elif not ours and len(xs) <= 6:
-        axes.set_xticks(xs, [f"{x:g}" for x in xs])
+        near = 0.12 * (xs[-1] - xs[0])  # two numbers so near would be written over each other
+        apart = [x for i, x in enumerate(xs) if i == 0 or x - xs[i - 1] >= near or x == xs[-1]]
+        axes.set_xticks(apart, [f"{x:g}" for x in apart])
     axes.grid(True)
     axes.set_title(panel.title)
     axes.set_ylabel(metric_label(panel.metric, panel.better))
