@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -38,7 +38,8 @@ def forward(network: nn.Module, batch: Batch, *, runtime: DictConfig, device: to
 
     Returns:
         Logits [B,M,H,W], always float32, because the means and epsilons of the losses vanish in half precision; and
-        the batch on the device.
+        the batch on the device. What a network in training hands on beside its logits, for a loss that reads it, is
+        ``batch["aux"]``: float32 tensors by name.
     """
     moved: Batch = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
     image = moved["image"]
@@ -46,8 +47,11 @@ def forward(network: nn.Module, batch: Batch, *, runtime: DictConfig, device: to
         image = image.contiguous(memory_format=torch.channels_last)
     dtype = DTYPES[runtime.precision]
     with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-        logits = network(image)
-    return logits.float(), moved
+        found = network(image)
+    if isinstance(found, Mapping):
+        moved["aux"] = {name: side.float() for name, side in found["aux"].items()}
+        found = found["out"]
+    return found.float(), moved
 
 
 def enlarged(logits_BMhw: Tensor, image_B3HW: Tensor) -> Tensor:

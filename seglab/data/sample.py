@@ -6,7 +6,7 @@ One runnable line: ``python -c "from seglab.data.sample import Batch; print(list
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypedDict, runtime_checkable
+from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -35,6 +35,9 @@ class Batch(TypedDict):
     label: Tensor  # int64 [B]
     id: list[str]
     index: Tensor  # int64 [B], position in the dataset that was indexed
+    # What a network in training hands on beside its logits, by name, for a loss that reads it: float32 [B,Z,H,W].
+    # seglab.forward puts it there; datasets do not.
+    aux: NotRequired[dict[str, Tensor]]
 
 
 class Item(Protocol):

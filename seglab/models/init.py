@@ -16,8 +16,8 @@ from torch import Tensor, nn
 log = logging.getLogger(__name__)
 
 SHOWN = 5  # keys named of each kind of difference
-OF_TRAINING = ("weights", "weights_file", "freeze_encoder", "freeze_batchnorm", "frozen", "dropout")
-"""Settings of a model that its trained weights do not depend on: how they began and which of them moved."""
+OF_TRAINING = ("weights", "weights_file", "freeze_encoder", "freeze_batchnorm", "frozen", "dropout", "side_outputs")
+"""Settings of a model that what it predicts does not depend on: how its weights began, which moved, who judged them."""
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -115,7 +115,8 @@ def load_run_weights(
     """Starts a model from the weights of a finished run (init=run); every key and shape must match.
 
     Weights that fit are loaded with a warning where the settings of the two models differ all the same, as in
-    `normalise=none` after `normalise=per_image`.
+    `normalise=none` after `normalise=per_image`. Layers that predict side outputs for a loss that reads them, named by
+    the body's `SIDE_HEADS`, may be in one of the two only: they are left out, or start as they are, and that is logged.
 
     Args:
         model: receives the values.
@@ -129,6 +130,7 @@ def load_run_weights(
     """
     own = model.state_dict()
     source = f"init.run={run.name}" if run else "init.run"
+    state, fresh = _with_own_side_heads(model, own, state, source=source)
     there, here = _differing_settings(run, settings) if run and settings else ([], [])
     against = f"that run has {' '.join(there)}, this one {' '.join(here)}" if there else ""
     if problems := differences(own, state, shown=2 if "model" in {t.partition("=")[0] for t in there} else SHOWN):
@@ -144,7 +146,22 @@ def load_run_weights(
         log.warning("%s: the weights fit, but %s", source, against)
     model.load_state_dict(state)
     if run:
-        log.info("%s: all %d tensors fit", source, len(own))
+        log.info("%s: all %d tensors fit", source, len(own) - fresh)
+
+
+def _with_own_side_heads(
+    model: nn.Module, own: Mapping[str, Tensor], state: Mapping[str, Tensor], *, source: str
+) -> tuple[Mapping[str, Tensor], int]:
+    """The state with those layers for side outputs that the model has, and how many tensors of them it did not have."""
+    heads = tuple(f"body.{name}." for name in getattr(getattr(model, "body", None), "SIDE_HEADS", ()))
+    left = [key for key in state if key not in own and key.startswith(heads)] if heads else []
+    fresh = [key for key in own if key not in state and key.startswith(heads)] if heads else []
+    if left:
+        log.info("%s: %d tensors for side outputs, which this loss does not read, left out", source, len(left))
+    if fresh:
+        log.info("%s: no weights for %d tensors for side outputs, which start at random", source, len(fresh))
+    kept = {key: value for key, value in state.items() if key not in left} | {key: own[key] for key in fresh}
+    return kept, len(fresh)
 
 
 def _differing_settings(run: Path, settings: Mapping[str, Any]) -> tuple[list[str], list[str]]:

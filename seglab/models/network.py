@@ -24,7 +24,8 @@ class Network(nn.Module):
     """A body with its normalisation, its size rule and the freezing of its encoder.
 
     Args:
-        body: module from a standardised float image to logits, or to a dictionary holding them under `out`.
+        body: module from a standardised float image to logits, or to a dictionary holding them under `out`, and in
+            training perhaps side outputs [B, Z, H, W] under `aux`, a dictionary by name, for a loss that reads them.
         normalise: mode of `Normalise`.
         encoder: name of the body's submodule that counts as its encoder.
         freeze_encoder: the encoder's weights are not trained.
@@ -35,7 +36,8 @@ class Network(nn.Module):
             right by repeating their border, after standardisation, and the logits are cropped back.
 
     Shape:
-        image_B3HW: uint8, or float on the 0..255 scale; the result is float32 [B, M, H, W].
+        image_B3HW: uint8, or float on the 0..255 scale; the result is float32 [B, M, H, W], or, in training and from a
+            body with side outputs, a dictionary of it (`out`) and of these (`aux`).
 
     Raises:
         ValueError: in training, if a batch-norm layer sees a single value per channel (one image per process and maps
@@ -77,7 +79,7 @@ class Network(nn.Module):
                     layer.eval()
         return self
 
-    def forward(self, image_B3HW: Tensor) -> Tensor:
+    def forward(self, image_B3HW: Tensor) -> Tensor | dict[str, Tensor | dict[str, Tensor]]:
         """Logits of each pixel; see the class for ranges and shapes."""
         height, width = image_B3HW.shape[-2:]
         x_B3HW = self.normalise(image_B3HW)
@@ -96,4 +98,7 @@ class Network(nn.Module):
             ) from error
         logits_BMHW = out["out"] if isinstance(out, Mapping) else out
         # Losses need float32 (see seglab.losses); under autocast the body hands over bfloat16 or float16.
-        return logits_BMHW[..., :height, :width].float()
+        logits_BMHW = logits_BMHW[..., :height, :width].float()
+        if self.training and isinstance(out, Mapping) and isinstance(out.get("aux"), Mapping):
+            return {"out": logits_BMHW, "aux": {k: z[..., :height, :width].float() for k, z in out["aux"].items()}}
+        return logits_BMHW

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from seglab.models.network import Network
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+NARROW = {name: ["model.width=0.0625"] for name in ("pfan", "basnet", "poolnet")}  # few filters: they are large
 OTHERS = ("mlp_10", "segnet_alexnet")  # of points, not images; of a coarse grid, see test_segnet_alexnet.py
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml") if path.stem not in OTHERS)
 RESNETS = [name for name in MODELS if "resnet101" in name]
@@ -26,7 +27,7 @@ def composed(tmp_path: Path):
 
     def make(model: str, *overrides: str) -> DictConfig:
         with initialize_config_dir(str(tmp_path), version_base=None):
-            return compose("tiny", [f"model={model}", *overrides])
+            return compose("tiny", [f"model={model}", *NARROW.get(model, []), *overrides])
 
     return make
 
