@@ -81,6 +81,11 @@ class ArrayDataset(Dataset):
         return self.images.shape[-1]
 
     @property
+    def counts(self) -> np.ndarray:
+        """How many masks every image has: int64 [n]."""
+        return self._counts[self._rows]
+
+    @property
     def flipped(self) -> np.ndarray:
         """Which masks are exchanged: bool [n]."""
         return np.zeros(len(self), dtype=bool) if self._flipped is None else self._flipped.copy()

@@ -2,7 +2,8 @@
 
     python -m seglab.train loss=sce data=sod noise.rate=0.3
 
-With a label of one class the reverse term -sum_k p_k log q_k is -A (1 - p), where A stands for log 0.
+With a label of one class the reverse term -sum_k p_k log q_k is -A (1 - p), where A stands for log 0: beta and A count
+as their product alone. alpha and beta are the paper's for CIFAR-10, which tries several A; -4 is our reading.
 
 Legend: B batch, K classes, H W pixels.
 """

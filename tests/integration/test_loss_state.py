@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPO
 from safetensors.torch import load_file
+from two_ranks import in_two_processes, trained
 
 from seglab import checkpoint
 from seglab.config import compose
@@ -60,14 +58,14 @@ def both(tiny, monkeypatch) -> list[str]:
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_stopped_after_every_single_step(both, tmp_path, monkeypatch, accumulate) -> None:
-    settings = [*both, f"accumulate={accumulate}", "runtime.save_minutes=0"]
+    settings = [*both, f"accumulate={accumulate}", "batch_size=6", "runtime.save_minutes=0"]
     undisturbed = train(compose("train", [*settings, f"runtime.outputs={tmp_path / 'whole'}"]))
     plain, done = Trainer.save, {"steps": 0, "stopped": 0}
 
     def save_and_leave(self):
         plain(self)
-        if self.epoch * 4 + self.step > done["steps"]:
-            done["steps"], done["stopped"] = self.epoch * 4 + self.step, done["stopped"] + 1
+        if self.epoch * 3 + self.step > done["steps"]:
+            done["steps"], done["stopped"] = self.epoch * 3 + self.step, done["stopped"] + 1
             raise Killed
 
     monkeypatch.setattr(Trainer, "save", save_and_leave)
@@ -78,23 +76,26 @@ def test_stopped_after_every_single_step(both, tmp_path, monkeypatch, accumulate
         except Killed:
             continue
         break
-    assert done["stopped"] == 8, "two epochs of four steps"
+    assert done["stopped"] == 6, "two epochs of three steps"
     assert_same(folder, undisturbed)
 
 
 def test_two_processes_killed_and_started_again(both, tmp_path) -> None:
     """The last of two processes dies by SIGKILL in the third step of the second epoch."""
     settings = [*both, "runtime.save_minutes=0"]
-    whole = in_two_processes(*settings, f"runtime.outputs={tmp_path / 'whole'}")
-    assert whole.returncode == 0, whole.stderr
+    elsewhere = [*settings, f"runtime.outputs={tmp_path / 'whole'}"]
+    allow = {"SEGLAB_ALLOW": "dying_loss"}
+    whole = in_two_processes(trained, elsewhere, folder=tmp_path / "whole_logs", **allow)
+    assert whole.codes == [0, 0], whole.logs
     asked = tmp_path / "kill_at"
     asked.write_text("6")
-    assert in_two_processes(*settings, KILL_AT=str(asked)).returncode != 0
+    killed = in_two_processes(trained, settings, folder=tmp_path / "killed", KILL_AT=str(asked), **allow)
+    assert killed.codes == [1, -signal.SIGKILL], killed.logs
     assert asked.read_text() == ""
-    final = in_two_processes(*settings, KILL_AT=str(asked))
-    assert final.returncode == 0, final.stderr
-    assert "going on from epoch 2, step 3" in final.stderr
-    one, other = (Path(result.stdout.splitlines()[-1]) for result in (whole, final))
+    final = in_two_processes(trained, settings, folder=tmp_path / "final", KILL_AT=str(asked), **allow)
+    assert final.codes == [0, 0], final.logs
+    assert "going on from epoch 2, step 3" in final.logs[0]
+    one, other = Path(whole.result), Path(final.result)
     assert one.name == other.name
     assert_same(one, other)
     states = states_of(one)
@@ -105,27 +106,14 @@ def test_two_processes_remember_what_one_does(both, tmp_path) -> None:
     """One epoch of one step: what any process has seen is in the state."""
     settings = [*both, "schedule.epochs=1", "batch_size=18", "optim=sgd"]
     single = train(compose("train", settings))
-    double = in_two_processes(*settings, f"runtime.outputs={tmp_path / 'two'}")
-    assert double.returncode == 0, double.stderr
-    (elr, estimated), (elr_two, estimated_two) = states_of(single), states_of(Path(double.stdout.splitlines()[-1]))
+    elsewhere = [*settings, f"runtime.outputs={tmp_path / 'two'}"]
+    double = in_two_processes(trained, elsewhere, folder=tmp_path / "logs", SEGLAB_ALLOW="dying_loss")
+    assert double.codes == [0, 0], double.logs
+    (elr, estimated), (elr_two, estimated_two) = states_of(single), states_of(Path(double.result))
     torch.testing.assert_close(elr_two["targets"], elr["targets"], rtol=1e-4, atol=1e-5)
     assert (elr["targets"].sum((1, 2, 3)) > 0).all(), "every image of the batch has a target"
     # Over the bins: rounding moves a pixel to the next one.
     torch.testing.assert_close(estimated_two["anchors"].sum(1), estimated["anchors"].sum(1), rtol=1e-6, atol=1e-3)
-
-
-def in_two_processes(*settings: str, **environment: str) -> subprocess.CompletedProcess:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d"]
-    known = {"PYTHONPATH": f"{REPO}:{HERE}", "OMP_NUM_THREADS": "1", "SEGLAB_ALLOW": "dying_loss"}
-    return subprocess.run(
-        [*launch, "--rdzv-endpoint=localhost:0", "-m", "seglab.train", *settings],
-        cwd=REPO,
-        env={**os.environ, **known, **environment},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
 
 
 def test_a_loss_without_a_state_leaves_the_checkpoint_as_it_was(tiny) -> None:
@@ -152,12 +140,11 @@ def test_the_state_of_another_loss_is_told(tiny) -> None:
         train(compose("train", [*tiny, *ELR]))
 
 
-def test_pixels_that_move_are_refused_before_data_are_read(tiny, command) -> None:
-    result = command("train", *tiny, "loss=elr", "augment=flip")
-    assert result.returncode == 1
-    assert "loss=elr remembers every pixel" in result.stderr
-    assert "expected augment=none" in result.stderr
-    assert "Traceback" not in result.stderr
+@pytest.mark.parametrize("augment", ["flip", "deeplab"])
+def test_pixels_that_move_are_refused_before_data_are_read(augment, tiny, monkeypatch) -> None:
+    monkeypatch.setattr("seglab.train.audited_data", None)
+    with pytest.raises(ValueError, match=r"^augment: .* loss=elr remembers every pixel .*: expected augment=none$"):
+        train(compose("train", [*tiny, "loss=elr", f"augment={augment}"]))
 
 
 def test_the_noise_that_was_made_is_told(tiny, caplog) -> None:

@@ -2,73 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPO
-from PIL import Image
-
-from seglab.config import compose
-from seglab.preview import differences, preview
-
-SEEN = """
-import hashlib, sys
-from seglab.config import compose
-from seglab import distributed
-from seglab.data.build import training_data
 import torch
-with distributed.process_group(torch.device("cpu")):
-    data = training_data(compose("train", sys.argv[1:]))
-    masks = hashlib.sha256(data.train.__getitems__(range(len(data.train)))["mask"].numpy().tobytes()).hexdigest()
-    print(f"rank {distributed.rank()} {masks} {data.train.fingerprint()}\\n", end="", flush=True)
-"""
+from PIL import Image
+from two_ranks import in_two_processes
+
+from seglab import distributed
+from seglab.config import compose
+from seglab.data.build import training_data
+from seglab.preview import differences, preview
+from seglab.train import train
 
 
-def test_a_run_writes_what_was_done_and_stays_the_same(command, tiny) -> None:
-    made = command("train", *tiny, "noise=boundary", "noise.rate=0.5", "noise.kind=erode", "loss=ce")
-    assert made.returncode == 0, made.stderr
-    folder = Path(made.stdout.splitlines()[-1])
+def test_a_run_writes_what_was_done_and_stays_the_same(tiny, caplog) -> None:
+    caplog.set_level("INFO")
+    cfg = compose("train", [*tiny, "noise=boundary", "noise.rate=0.5", "noise.kind=erode", "loss=ce"])
+    folder = train(cfg)
     noise = json.loads((folder / "noise.json").read_text())
     assert (noise["type"], noise["kind"], noise["images"], noise["changed"]) == ("boundary", "erode", 18, 9)
     assert noise["transition"][0] == [1, 0]
     assert noise["transition"][1][0] > 0
-    again = command("train", *tiny, "noise=boundary", "noise.rate=0.5", "noise.kind=erode", "loss=ce")
-    assert "done already" in again.stderr
+    assert "changing the masks of 9 images" in caplog.text
+    assert train(cfg) == folder
+    assert "done already" in caplog.text
 
 
-def test_cas_trains_on_masks_that_lost_all_objects(tiny, command) -> None:
-    made = command("train", *tiny, "noise=drop", "noise.rate=0.4", "schedule.epochs=1")
-    assert made.returncode == 0, made.stderr
-    assert "-drop0.4-s0-" in made.stdout.splitlines()[-1]
+def test_cas_trains_on_masks_that_lost_all_objects(tiny) -> None:
+    folder = train(compose("train", [*tiny, "noise=drop", "noise.rate=0.4", "schedule.epochs=1"]))
+    assert "-drop0.4-s0-" in folder.name
+
+
+def seen(settings: list[str]) -> str:
+    """Digests of the training masks that each process has."""
+    with distributed.process_group(torch.device("cpu")):
+        train_set = training_data(compose("train", settings)).train
+        masks = train_set.__getitems__(range(len(train_set)))["mask"].numpy().tobytes()
+        found = distributed.gather(hashlib.sha256(masks).hexdigest() + " " + train_set.fingerprint())
+    return "\n".join(found)
 
 
 def test_two_processes_see_the_same_masks(tiny, tmp_path) -> None:
-    script = tmp_path / "seen.py"
-    script.write_text(SEEN)
     options = [*tiny, "noise=ambiguous", "noise.rate=0.2"]
-    environment = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    outputs = []
-    for start in (launcher, [sys.executable]):
-        done = subprocess.run(
-            [*start, str(script), *options],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        outputs += [line.split() for line in done.stdout.splitlines() if line.startswith("rank")]
-    assert sorted(line[1] for line in outputs) == ["0", "0", "1"]
-    assert len({tuple(line[2:]) for line in outputs}) == 1
+    double = in_two_processes(seen, options, folder=tmp_path / "logs")
+    assert double.codes == [0, 0], double.logs
+    assert double.result.splitlines() == [seen(options)] * 2
     assert len(list((tmp_path / "outputs" / "cache").glob("noise-*.npy"))) == 1
+    assert "changing the masks" not in double.logs[1]
 
 
 @pytest.mark.parametrize("kind", ["flip", "boundary", "region", "drop", "ambiguous"])

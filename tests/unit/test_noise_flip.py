@@ -22,7 +22,17 @@ def dataset(masks):
 
 @pytest.mark.parametrize(
     ("rate", "n", "count"),
-    [(0, 9, 0), (1, 9, 9), (0.02, 100, 2), (0.3, 10, 3), (0.5, 5, 2), (0.5, 7, 4), (0.145, 100, 14), (0.155, 100, 16)],
+    [
+        (0, 9, 0),
+        (1, 9, 9),
+        (0.02, 100, 2),
+        (0.3, 10, 3),
+        (0.5, 5, 2),
+        (0.5, 7, 4),
+        (0.145, 100, 14),
+        (0.155, 100, 16),
+        (0.575, 100, 58),
+    ],
 )
 def test_exactly_the_rounded_share(rate, n, count):
     flipped = Flip(rate=rate, seed=3).choose(n)

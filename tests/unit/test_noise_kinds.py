@@ -164,6 +164,14 @@ def test_regions_become_fewer_or_more(classes) -> None:
         assert (pairs[0] != pairs[1]).sum() == 3
 
 
+def test_larger_regions_are_concerned_more_often() -> None:
+    mask = np.zeros((20, 20), np.uint8)
+    mask[:4, :5], mask[16:, :5], mask[:4, 15:] = 1, 2, 3  # a twentieth each
+    noise = Region(rate=1.0, kind="split", share=0.1)
+    hits = sum((noise.change(mask, id=f"i{k}", classes=0) != mask)[mask == 0].any() for k in range(60))
+    assert 42 <= hits < 60, "17 of 20 would be 51"
+
+
 def test_regions_without_a_free_number_or_a_second_region_stay() -> None:
     full = (np.arange(256) % 255).astype(np.uint8).repeat(4).reshape(32, 32)
     np.testing.assert_array_equal(Region(rate=1.0, kind="split", share=0.01).change(full, id="a", classes=0), full)
@@ -280,6 +288,8 @@ def test_wrong_labels_of_many_classes_come_from_across_the_boundary() -> None:
         (lambda: Ambiguous(grain=None), "noise.grain=None: expected a share of the image's side, 0..1"),
         (lambda: Ambiguous(ceiling=0), "noise.ceiling=0: expected a probability, 0 < ceiling <= 1"),
         (lambda: Ambiguous(rate=float("nan")), "noise.rate=nan"),
+        (lambda: Flip(seed=1.5), "noise.seed=1.5: expected a whole number, 0 or more"),
+        (lambda: Drop(seed="first"), "noise.seed=first: expected a whole number, 0 or more"),
     ],
 )
 def test_bad_values_name_the_key(build, message) -> None:

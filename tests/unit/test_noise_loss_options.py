@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 import torch
 
+from seglab.data.arrays import ArrayDataset
+from seglab.data.noise import Boundary
 from seglab.losses.anchors import Anchors
-from seglab.losses.bootstrap import Bootstrap
-from seglab.losses.dice import Dice
-from seglab.losses.elr import ELR
-from seglab.losses.focal import Focal
-from seglab.losses.forward_correction import ForwardCorrection
+from seglab.losses.bootstrap import Bootstrap, bootstrap_loss
+from seglab.losses.dice import Dice, dice_loss
+from seglab.losses.elr import ELR, early_learning_loss
+from seglab.losses.focal import Focal, focal_loss
+from seglab.losses.forward_correction import ForwardCorrection, forward_loss
 from seglab.losses.forward_estimated import ForwardEstimated
-from seglab.losses.gce import GCE
-from seglab.losses.sce import SCE
+from seglab.losses.gce import GCE, generalised_cross_entropy
+from seglab.losses.sce import SCE, symmetric_cross_entropy
 from seglab.losses.transition import checked_transition, transition_of
 
 
@@ -69,10 +72,86 @@ def test_a_mean_over_the_batch_couples_its_images(loss) -> None:
     assert not loss().batch_coupled
 
 
+def batches(index):
+    generator = torch.Generator().manual_seed(int(index[0]))
+    mask = torch.randint(0, 2, (len(index), 5, 6), generator=generator)
+    return torch.randn(len(index), 2, 5, 6, generator=generator), {"mask": mask, "index": torch.tensor(index)}
+
+
+SKEWED = [[0.9, 0.1], [0.4, 0.6]]
+"""A transition that is another one when rows and columns are exchanged."""
+
+
+@pytest.mark.parametrize(
+    ("loss", "function", "options"),
+    [
+        (GCE, generalised_cross_entropy, {"q": 0.3, "truncate": 0.4, "average": "batch"}),
+        (SCE, symmetric_cross_entropy, {"alpha": 0.3, "beta": 2.0, "log_zero": -6.0, "average": "batch"}),
+        (Bootstrap, bootstrap_loss, {"kind": "soft", "beta": 0.6, "average": "batch"}),
+        (Focal, focal_loss, {"gamma": 0.7, "weight": [0.5, 3.0], "average": "batch"}),
+        (Dice, dice_loss, {"smoothing": 3.0, "classes": "all", "denominator": "plain"}),
+        (ForwardCorrection, forward_loss, {"matrix": SKEWED, "average": "batch"}),
+        (ELR, early_learning_loss, {"weight": 1.5, "beta": 0.6, "average": "batch"}),
+    ],
+)
+def test_the_module_hands_its_options_on(loss, function, options) -> None:
+    logits, batch = batches([0, 1])
+    batch["mask"][1, :2] = 255
+    found = sum(loss(**options)(logits, batch).values())
+    if "matrix" in options:
+        options = {"matrix_KK": torch.tensor(SKEWED), "average": "batch"}
+    if loss is ELR:
+        options = {"target_BKHW": 0.4 * logits.softmax(1), "weight": 1.5, "average": "batch"}
+    wanted = function(logits, batch["mask"], **options)
+    torch.testing.assert_close(found, sum(wanted) if isinstance(wanted, tuple) else wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_rows_of_the_told_transition_are_true_labels() -> None:
+    """A network that is sure of the clean masks costs -log of the shares that were counted."""
+    clean = np.zeros((6, 24, 24), np.uint8)
+    clean[:, 4:20, 6:18] = 1
+    names = [f"i{k}" for k in range(6)]
+    data = ArrayDataset(np.zeros((6, 3, 24, 24), np.uint8), clean, names, [None] * 6)
+    noise = Boundary(rate=0.5, kind="erode", size=0.3)
+    noisy = data.with_noise(noise.choose(6), noise)
+    loss = ForwardCorrection(average="batch")
+    loss.tell_noise(noise.report(names, noise.choose(6), noisy))
+    labels, truth = noisy.__getitems__(range(6))["mask"], torch.from_numpy(clean).long()
+    lost = ((truth == 1) & (labels == 0)).sum() / (truth == 1).sum()
+    assert 0.02 < lost < 0.5
+    logits = 60.0 * torch.nn.functional.one_hot(truth, 2).movedim(-1, 1)
+    share = (truth == 1).float().mean()
+    wanted = -share * (lost * lost.log() + (1 - lost) * (1 - lost).log())
+    assert loss(logits, {"mask": labels})["forward"].item() == pytest.approx(wanted.item(), rel=1e-4)
+
+
+def test_the_estimated_transition_corrects_what_follows() -> None:
+    """As the one that is given, and only from the epoch after the warm-up on; ignored pixels are no anchors."""
+    loss, (logits, batch) = ForwardEstimated(warmup=0.5, average="batch"), batches([0])
+    loss.tell_epochs(4)
+    batch["mask"][0, 0, 0] = 255
+    logits[0, :, 0, 0] = torch.tensor([-50.0, 50.0])
+    sure, plain = logits + torch.tensor([3.0, -3.0]).view(1, 2, 1, 1), generalised_cross_entropy
+    for epoch, z in enumerate((sure, logits)):
+        loss.start_epoch(epoch)
+        found = loss(z, batch)["forward"]
+        torch.testing.assert_close(found, plain(z, batch["mask"], q=0.0, average="batch"))
+    loss.start_epoch(2)
+    found, p_KN = loss.matrix_KK, logits.softmax(1)[:, :, batch["mask"][0] != 255][0].double()
+    for k in (0, 1):
+        torch.testing.assert_close(found[k], p_KN[:, p_KN[k].argmax()], atol=1e-6, rtol=0)
+    wanted = forward_loss(logits, batch["mask"], found, average="batch")
+    torch.testing.assert_close(loss(logits, batch)["forward"], wanted)
+    assert wanted != forward_loss(logits, batch["mask"], found.T, average="batch")
+    loss.start_epoch(3)
+    assert loss.matrix_KK is found
+
+
 def test_truncation_begins_with_its_epoch() -> None:
     loss, batch = GCE(truncate=0.5, truncate_from=2), {"mask": torch.zeros(1, 1, 1, dtype=torch.int64)}
     logits = torch.tensor([-2.0, 2.0]).view(1, 2, 1, 1)
-    values = []
+    values = [loss(logits, batch)["gce"].item()]  # outside a training the truncation is on
+    assert values.pop() == pytest.approx((1 - 0.5**0.7) / 0.7)
     for epoch in (1, 2):
         loss.start_epoch(epoch)
         values.append(loss(logits, batch)["gce"].item())
@@ -88,9 +167,6 @@ def test_transition_of_a_report() -> None:
     assert transition_of({"type": "flip", "rate": 0.0, "achieved": 0.0}) is None
     with pytest.raises(ValueError, match=r"noise=drop.*loss\.matrix=\[\["):
         transition_of({"type": "drop", "rate": 0.3, "transition": None})
-
-
-def test_rows_are_made_to_add_up() -> None:
     assert checked_transition([[0.6667, 0.3333], [0.0, 1.0]]).sum(1).tolist() == [1.0, 1.0]
 
 
@@ -155,62 +231,14 @@ def test_estimation_recovers_the_transition_of_drawn_labels() -> None:
     assert not loss.anchors.sums_KRC, "the histograms are done with"
 
 
-@pytest.mark.parametrize(("epochs", "first"), [(2, 1), (3, 1), (10, 3), (100, 30)])
-def test_the_warm_up_is_a_share_of_the_epochs(epochs: int, first: int) -> None:
-    loss = ForwardEstimated(warmup=0.3)
+@pytest.mark.parametrize(
+    ("warmup", "epochs", "first"), [(0.3, 2, 1), (0.3, 10, 3), (0.3, 100, 30), (1, 4, 3), (0, 4, 1), (0.3, 1, 1)]
+)
+def test_the_warm_up_is_a_share_of_the_epochs(warmup: float, epochs: int, first: int) -> None:
+    loss = ForwardEstimated(warmup=warmup)
     loss.tell_epochs(epochs)
     batch = {"mask": torch.zeros(1, 4, 4, dtype=torch.int64)}
     for epoch in range(epochs):
         loss.start_epoch(epoch)
         assert (loss.matrix_KK is not None) is (epoch >= first)
         loss(torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0)), batch)
-
-
-def batches(index):
-    generator = torch.Generator().manual_seed(int(index[0]))
-    mask = torch.randint(0, 2, (len(index), 5, 6), generator=generator)
-    return torch.randn(len(index), 2, 5, 6, generator=generator), {"mask": mask, "index": torch.tensor(index)}
-
-
-def test_targets_are_running_means_of_their_own_images() -> None:
-    loss, seen = ELR(beta=0.7), {}
-    for index in ([3, 0], [1, 2], [0, 3], [5, 1]):
-        logits, batch = batches(index)
-        loss(logits, batch)
-        for i, p in zip(index, logits.softmax(1), strict=True):
-            seen[i] = 0.7 * seen.get(i, torch.zeros(2, 5, 6)) + 0.3 * p
-    assert len(loss.targets_NKhw) == 6
-    for i, target in seen.items():
-        torch.testing.assert_close(loss.targets_NKhw[i], target, atol=1e-4, rtol=0)
-    assert not loss.targets_NKhw[4].any()
-
-
-def test_targets_of_cells_are_means_of_their_pixels() -> None:
-    loss = ELR(beta=0.0, grid=2)
-    logits, batch = batches([0])
-    loss(logits, batch)
-    assert loss.targets_NKhw.shape == (1, 2, 3, 3)
-    p = logits.softmax(1)[0]
-    torch.testing.assert_close(loss.targets_NKhw[0, :, 1, 1], p[:, 2:4, 2:4].mean((1, 2)), atol=1e-3, rtol=0)
-    torch.testing.assert_close(loss.targets_NKhw[0, :, 2, 2], p[:, 4:, 4:].mean((1, 2)), atol=1e-3, rtol=0)
-
-
-def test_images_of_another_size_are_refused() -> None:
-    loss = ELR()
-    loss(*batches([0]))
-    with pytest.raises(ValueError, match="images of one size"):
-        loss(torch.zeros(1, 2, 4, 4), {"mask": torch.zeros(1, 4, 4, dtype=torch.int64), "index": torch.tensor([0])})
-
-
-def test_state_goes_through_a_file_that_holds_tensors_only(tmp_path) -> None:
-    one, estimated = ELR(), ForwardEstimated()
-    one(*batches([0, 1]))
-    estimated.tell_epochs(2)
-    estimated(*batches([0, 1]))
-    for loss, fresh in ((one, ELR()), (estimated, ForwardEstimated())):
-        torch.save(loss.state_dict(), tmp_path / "state.pt")
-        fresh.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-        kept, wanted = fresh.get_extra_state(), loss.get_extra_state()
-        assert kept.keys() == wanted.keys()
-        assert kept
-        assert all(torch.equal(kept[name], wanted[name]) for name in kept)

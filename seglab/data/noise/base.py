@@ -30,7 +30,7 @@ class Noise:
         seed: which images, and what happens to them.
 
     Raises:
-        ValueError: ``rate`` outside 0..1.
+        ValueError: ``rate`` outside 0..1, or a ``seed`` that is no whole number.
     """
 
     type = ""
@@ -38,14 +38,15 @@ class Noise:
 
     def __init__(self, *, rate: float = 0.0, seed: int = 0) -> None:
         self.rate = number("rate", rate, f"a share of {self.share_of}, 0 <= rate <= 1", 0, 1)
-        self.seed = int(seed)
+        self.seed = _whole("seed", seed)
 
     def choose(self, n: int) -> np.ndarray:
         """Which of ``n`` training images are changed: bool [n].
 
         Exactly ``round(rate * n)``. The product is rounded on the decimal digits of ``rate`` and halves go to the even
         number, as Python's ``round`` does: 0.5 of 5 images are 2, of 7 images 4. For one seed those of a low rate are
-        among those of a higher one, and every type of noise chooses the same images.
+        among those of a higher one, and every type of noise chooses the same images. Positions are drawn, not names:
+        of another number of images, or of another order, others are chosen.
         """
         chosen = np.zeros(n, dtype=bool)
         chosen[permutation(n, self.seed, "flip")[: round(Fraction(str(self.rate)) * n)]] = True
@@ -138,6 +139,12 @@ def number(
     if not is_number or not low <= value <= high or (above and value == low):
         raise ValueError(f"noise.{key}={value}: expected {expected}")
     return float(value)
+
+
+def _whole(key: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"noise.{key}={value}: expected a whole number, 0 or more")
+    return value
 
 
 def one_of(key: str, value: Any, offered: Sequence[str]) -> str:

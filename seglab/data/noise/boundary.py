@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import approximate_polygon, find_contours
 
 from seglab.data.noise.base import Noise, number, one_of
 from seglab.data.noise.draw import order, uniform
@@ -127,6 +126,8 @@ def _few_corners(piece_HW: np.ndarray, tolerance: float) -> tuple[tuple[int, int
     Returns:
         Offset of the drawn picture to that of the piece, pixels; and the picture, bool.
     """
+    from skimage.measure import approximate_polygon, find_contours  # here: its import takes a second
+
     margin = int(np.ceil(0.3 * max(piece_HW.shape))) + 2
     shape, outlines = tuple(side + 2 * margin for side in piece_HW.shape), []
     for outline in find_contours(np.pad(piece_HW, 1).astype(np.float64), 0.5, fully_connected="high"):

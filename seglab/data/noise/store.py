@@ -1,8 +1,8 @@
 """Changed masks as one array: computed once, kept beside the cache of decoded images, mapped by every later run.
 
-``<key>.npy`` holds the masks of the changed images, ``<key>.json`` which they are and a checksum. The key hashes the
-true masks, the images chosen and all settings of the noise, so two processes that write it at once write the same; both
-files are replaced whole, and what a killed writer left behind is not read.
+``<key>.npy`` holds the masks of the changed images, ``<key>.json`` which images they are and a checksum of both. The
+key hashes the true masks, the images chosen, all settings of the noise and :data:`RULE`, so two processes that write it
+at once write the same; both files are replaced whole, and what a killed writer left behind is not read.
 
 One runnable line: ``python -m seglab.preview data=shapes noise=boundary noise.rate=0.5``.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -85,6 +84,7 @@ def changed_masks(
     if found is None:
         positions, masks = _compute(dataset, chosen, noise, classes, background)
         _write(place, positions, masks)
+        del masks  # in memory once only: the file is mapped
         found = _open(place)
         assert found is not None, f"changed masks just written do not read back: {place}"
     return Changed(*found, name)
@@ -93,28 +93,30 @@ def changed_masks(
 def _compute(
     dataset: ArrayDataset, chosen: np.ndarray, noise: Noise, classes: int, background: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    positions, kept, ids = [], [], dataset.ids
-    for i in np.flatnonzero(chosen).tolist():
+    ids, where, positions, used = dataset.ids, np.flatnonzero(chosen).tolist(), [], 0
+    log.info("noise=%s: changing the masks of %d images", noise.type, len(where))
+    # Room for all: the system gives memory to what is written alone.
+    masks = np.empty((int(dataset.counts[where].sum()), *dataset.masks.shape[1:]), np.uint8)
+    for i in where:
         clean = dataset.clean_masks(i)
         names = [ids[i] if k == 0 else f"{ids[i]}#{k}" for k in range(len(clean))]
         pairs = zip(clean, names, strict=True)
         new = np.stack([noise.change(m, id=name, classes=classes, background=background) for m, name in pairs])
         if (new != clean).any():
             positions.append(i)
-            kept.append(new)
-    masks = np.concatenate(kept) if kept else np.zeros((0, *dataset.masks.shape[1:]), np.uint8)
-    return np.array(positions, dtype=np.int64), masks
+            masks[used : used + len(new)] = new
+            used += len(new)
+    return np.array(positions, dtype=np.int64), masks[:used]
 
 
 def _write(place: Path, positions: np.ndarray, masks: np.ndarray) -> None:
     """The array first: the other file says that it is whole."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as temporary, temporary.open("wb") as file:
-            np.save(file, masks)
-            file.flush()
-            os.fsync(file.fileno())
-        note = {"positions": positions.tolist(), "crc32": zlib.crc32(np.ascontiguousarray(masks).data)}
+        with replacing(place) as temporary:
+            with temporary.open("wb") as file:
+                np.save(file, masks)
+            note = {"positions": positions.tolist(), "crc32": _checksum(temporary, positions)}
         write_atomic(place.with_suffix(".json"), json.dumps(note))
     except OSError as error:
         raise OSError(error.errno, f"changed masks '{place}' could not be written: {error.strerror}") from error
@@ -126,11 +128,21 @@ def _open(place: Path) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     try:
         note = json.loads(place.with_suffix(".json").read_text(encoding="utf-8"))
-        masks = np.load(place, mmap_mode="r" if place.stat().st_size > 128 else None, allow_pickle=False)
-        total = zlib.crc32(np.ascontiguousarray(masks).data)
+        positions = np.array(note["positions"], dtype=np.int64)
+        total = _checksum(place, positions)
         if total != note["crc32"]:
             raise ValueError(f"checksum is {total}, expected {note['crc32']}")
-        return np.array(note["positions"], dtype=np.int64), masks
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        # Only a file that is whole is parsed. One without a mask is its header, which cannot be mapped.
+        return positions, np.load(place, mmap_mode="r" if len(positions) else None, allow_pickle=False)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         log.warning("changed masks '%s' are damaged (%s): making them again", place, error)
         return None
+
+
+def _checksum(place: Path, positions: np.ndarray) -> int:
+    """CRC-32 of the file's bytes, header included, and of the positions behind them."""
+    total = 0
+    with place.open("rb") as file:
+        while block := file.read(2**22):
+            total = zlib.crc32(block, total)
+    return zlib.crc32(positions.astype("<i8").tobytes(), total)
