@@ -32,7 +32,8 @@ FLAGS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("outputs", type=Path, help="folder of outputs, with report/index.html, or an HTML file")
-    parser.add_argument("--site", type=Path, default=ROOT / "outputs" / "site", help="folder of the built docs; left out if absent")
+    site = ROOT / "outputs" / "site"
+    parser.add_argument("--site", type=Path, default=site, help="folder of the built docs; left out if absent")
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "images", help="where the pictures are written")
     parser.add_argument("--browser", default=shutil.which("chromium") or shutil.which("google-chrome"))
     options = parser.parse_args()
