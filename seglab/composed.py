@@ -18,7 +18,6 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import hydra
 import omegaconf
 from omegaconf import DictConfig, OmegaConf
 
@@ -129,6 +128,8 @@ def _key(command: str, overrides: Sequence[str]) -> str:
 
 def _digest(conf: Path) -> str:
     """Hash of all YAML files and of the programs that read them."""
+    import hydra  # here, so that a help page need not wait for it
+
     found = hashlib.sha256(f"{hydra.__version__} {omegaconf.__version__}".encode())
     for path in sorted(conf.rglob("*.yaml")):
         found.update(f"\n{path.relative_to(conf)}\n".encode() + path.read_bytes())
